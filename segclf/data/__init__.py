@@ -1,0 +1,1 @@
+"""Cases to tensors: reading, caching, augmentation, batches."""

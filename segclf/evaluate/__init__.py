@@ -1,0 +1,1 @@
+"""Scores, labels and groups to rows of numbers."""

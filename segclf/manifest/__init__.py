@@ -1,0 +1,1 @@
+"""Which cases, labels, masks and groups: the case table, its checks and its split."""

@@ -1,0 +1,1 @@
+"""The built-in synthetic data set, 2D and 3D, with known truth."""

@@ -1,0 +1,1 @@
+"""Network and cases to mask statistics."""

@@ -1,0 +1,1 @@
+"""Mask statistics to scores and decisions."""
