@@ -1,8 +1,8 @@
 """The recipe: one frozen model per stage, every setting explained under itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,9 @@ from segclf.core.strict_yaml import dump_yaml, parse_yaml, read_yaml
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Role = Literal["id", "patient", "acquisition", "derived", "ignored"]
+
+
+S = TypeVar("S", bound=BaseModel)
 
 
 class Settings(BaseModel):
@@ -248,21 +251,29 @@ def load_recipe(path: Path | None, overrides: tuple[str, ...] = (), **fixed: Any
             expected="`key: value` lines",
             fix="start from `segclf init`",
         )
-    for text in overrides:
-        _apply(values, text)
+    assign(values, overrides)
     values.update({key: value for key, value in fixed.items() if value is not None})
     return make_recipe(values, where=where)
 
 
 def make_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
     """A checked recipe from plain data; every problem is named with its key."""
+    return validated(Recipe, values, where=where)
+
+
+def validated(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
+    """Settings of `kind` from plain data.
+
+    Raises:
+        ConfigError: A key is unknown or a value does not fit; the message names the key.
+    """
     try:
-        return Recipe.model_validate(dict(values))
+        return kind.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            parent = _fields_at(first["loc"][:-1])
+            parent = _fields_at(kind, first["loc"][:-1])
             cause = unknown_name(str(first["loc"][-1]), parent, kind="setting")
             raise ConfigError(
                 f"unknown setting {key!r}.", where=where, expected=cause.expected, fix=cause.fix
@@ -282,32 +293,39 @@ def recipe_yaml(recipe: Recipe) -> str:
     return dump_yaml(recipe.model_dump(mode="json"))
 
 
-def _apply(values: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(
-            f"{text!r} is not an assignment.",
-            where="--set",
-            expected="key=value",
-            fix="write for example --set train.lr=1e-3",
-        )
-    *parents, last = key.strip().split(".")
-    for part in parents:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
+def assign(values: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Set `a.b=c`-style texts in nested plain data; values are read as YAML.
+
+    Raises:
+        ConfigError: A text is not an assignment, or goes through a value.
+    """
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
             raise ConfigError(
-                f"{part!r} holds a value, not settings.",
-                where=f"--set {text}",
-                expected="a group of settings",
-                fix="shorten the key",
+                f"{text!r} is not an assignment.",
+                where="--set",
+                expected="key=value",
+                fix="write for example --set train.lr=1e-3",
             )
-    values[last] = parse_yaml(value, where=f"--set {text}")
+        *parents, last = key.strip().split(".")
+        inner = values
+        for part in parents:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(
+                    f"{part!r} holds a value, not settings.",
+                    where=f"--set {text}",
+                    expected="a group of settings",
+                    fix="shorten the key",
+                )
+        inner[last] = parse_yaml(value, where=f"--set {text}")
 
 
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Recipe
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location:
-        annotation = model.model_fields[str(part)].annotation if model else None
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation

@@ -1,0 +1,176 @@
+"""Open an experiment: from options to a recipe, its cases, its split and its run folder."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from segclf.core.atomic import atomic_path, write_text
+from segclf.core.config import Recipe, load_recipe, recipe_yaml
+from segclf.core.errors import IntegrityError, UsageError
+from segclf.core.runs import RUNS, Run, find_run, safe_name, shown
+from segclf.manifest import CaseTable, make_split, read_fold_file, read_manifest
+from segclf.phantom import PhantomSettings, write_phantom
+
+PHANTOM = Path("phantom")
+DATA_SETTINGS = (
+    "seed",
+    "data",
+    "columns",
+    "findings",
+    "exclusive",
+    "mask_values",
+    "mask_class",
+    "mask_class_empty",
+    "split",
+)
+"""Settings that decide what the cases and the split are; one run has one value of each."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe with its cases, its split and the folder that its stages write to."""
+
+    recipe: Recipe
+    table: CaseTable
+    split: pd.DataFrame
+    run: Run
+
+    def folds(self, only: int | None = None) -> list[int | None]:
+        """The folds to work on: `[None]` without folds, else all of them or the one asked for."""
+        known = sorted(self.split["fold"].dropna().astype(int).unique())
+        if only is None:
+            return list(known) or [None]
+        if only not in known:
+            raise UsageError(
+                f"there is no fold {only}.",
+                where="--fold",
+                expected=f"one of {known}" if known else "a recipe with split.folds",
+                fix="choose one of these, or leave --fold away",
+            )
+        return [only]
+
+
+def new_experiment(
+    config: Path | None, manifest: Path | None, run: str | None, overrides: Sequence[str]
+) -> Experiment:
+    """The experiment that a training command works on; makes its run folder and its split.
+
+    Without a recipe and a manifest, in a folder that has neither, it is the built-in phantom.
+
+    Raises:
+        UsageError: Nothing was given but the folder holds data that could be meant.
+        IntegrityError: The run folder holds another data set or split.
+    """
+    if config is None and manifest is None and run is not None and (RUNS / run).is_dir():
+        return open_experiment(Run(RUNS / run), overrides)
+    if config is None and manifest is None:
+        config = phantom_recipe()
+    base = config.parent if config else Path()
+    recipe = load_recipe(config, tuple(overrides))
+    changes: dict[str, str] = {}
+    if manifest is not None:
+        changes["manifest"] = os.path.relpath(manifest, base)
+        if config is None:
+            changes["name"] = safe_name(manifest.resolve().parent.name)
+    if run is not None:
+        changes["name"] = safe_name(run)
+    recipe = recipe.model_copy(update=changes)
+    return _settle(_moved(recipe, base, RUNS / recipe.name), Run(RUNS / recipe.name))
+
+
+def open_experiment(run: Run, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment of an existing run folder."""
+    return _settle(load_recipe(run.config, tuple(overrides)), run)
+
+
+def find_experiment(
+    config: Path | None,
+    run: str | None,
+    overrides: Sequence[str],
+    *,
+    needs: str,
+    made_by: str,
+) -> Experiment:
+    """The experiment that a later stage works on: named by `run` or `config`, else the newest."""
+    if run is None and config is not None:
+        run = load_recipe(config, tuple(overrides)).name
+    return open_experiment(
+        find_run(Path(run) if run else None, needs=needs, made_by=made_by), overrides
+    )
+
+
+def phantom_recipe() -> Path:
+    """Recipe of the phantom data in the current folder, which are written if they are not there.
+
+    Raises:
+        UsageError: The folder holds a manifest, recipes or images that the user may have meant.
+    """
+    recipe = PHANTOM / "recipe.yaml"
+    if recipe.is_file():
+        return recipe
+    kinds = ("*.csv", "*.parquet", "*.yaml", "*.yml", "*.png", "*.nii", "*.nii.gz", "*.dcm")
+    own = sorted(path.name for kind in kinds for path in Path().glob(kind))
+    if own:
+        raise UsageError(
+            f"no recipe or manifest was given, but this folder holds {own[0]!r}.",
+            where=f"{len(own)} data files in the current folder",
+            expected="--config RECIPE or --manifest TABLE; phantom data are used in an empty folder",
+            fix=f"name your data, or write the phantom elsewhere: segclf init phantom {PHANTOM}",
+        )
+    write_phantom(PHANTOM, PhantomSettings())
+    return recipe
+
+
+def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
+    """The recipe with paths relative to `folder`; texts that start with `${…}` stay."""
+
+    def move(text: str | None) -> str | None:
+        if text is None or text.startswith("$"):
+            return text
+        return os.path.relpath(base / text, folder)
+
+    return recipe.model_copy(
+        update={
+            "manifest": move(recipe.manifest),
+            "data_root": move(recipe.data_root),
+            "split": recipe.split.model_copy(update={"fold_file": move(recipe.split.fold_file)}),
+        }
+    )
+
+
+def _settle(recipe: Recipe, run: Run) -> Experiment:
+    if run.config.is_file():
+        _require_same_data(load_recipe(run.config), recipe, run)
+    table = read_manifest(recipe, base=run.path)
+    if run.split.is_file():
+        split = pd.read_parquet(run.split)
+        if set(split["case_id"]) != {case.case_id for case in table.cases}:
+            raise IntegrityError(
+                "the manifest lists other cases than the run's split.",
+                where=shown(run.split),
+                expected=f"the {split['case_id'].nunique()} cases that the run began with",
+                fix="start a new run: --run ANOTHER_NAME",
+            )
+    else:
+        folds = read_fold_file(recipe, base=run.path)
+        split = make_split(table, recipe.split, recipe.seed, fold_table=folds)
+        with atomic_path(run.split) as part:
+            split.to_parquet(part, index=False)
+    if not run.config.is_file() or run.config.read_text(encoding="utf-8") != recipe_yaml(recipe):
+        write_text(run.config, recipe_yaml(recipe))
+    return Experiment(recipe, table, split, run)
+
+
+def _require_same_data(old: Recipe, new: Recipe, run: Run) -> None:
+    for key in DATA_SETTINGS:
+        before, now = getattr(old, key), getattr(new, key)
+        if before != now:
+            raise IntegrityError(
+                f"the run {run.path.name!r} was begun with another {key}.",
+                where=shown(run.config),
+                expected=f"{key} = {before}",
+                fix=f"keep it, or start a new run with {key} = {now}: --run ANOTHER_NAME",
+            )
