@@ -117,7 +117,7 @@ def phantom_recipe() -> Path:
         raise UsageError(
             f"no recipe or manifest was given, but this folder holds {own[0]!r}.",
             where=f"{len(own)} data files in the current folder",
-            expected="--config RECIPE or --manifest TABLE; phantom data are used in an empty folder",
+            expected="--config or --manifest; phantom data are used only in an empty folder",
             fix=f"name your data, or write the phantom elsewhere: segclf init phantom {PHANTOM}",
         )
     write_phantom(PHANTOM, PhantomSettings())

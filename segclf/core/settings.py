@@ -1,0 +1,179 @@
+"""The settings of each stage: frozen models, every setting explained under itself."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SplitSettings(Settings):
+    """Which patients train, validate and test."""
+
+    fractions: tuple[Fraction, Fraction, Fraction] = (0.6, 0.2, 0.2)
+    """Shares of patients in train, val and test; used without folds."""
+    folds: int | None = Field(default=None, ge=2)
+    """Number of cross-validation folds; each fold is once the test set."""
+    fold_file: str | None = None
+    """CSV with `patient_id` and `fold` that fixes the folds; path like `manifest`."""
+    val_fraction: Fraction = 0.2
+    """With folds: share of the remaining patients that validate."""
+
+
+class ImageSettings(Settings):
+    """How files become arrays that a network sees."""
+
+    spatial_dims: Literal[2, 3] = 2
+    size_px: tuple[int, ...] | None = None
+    """Every image is resized to this shape (rows, columns or x, y, z); None keeps its own."""
+    spacing_mm: tuple[float, ...] | None = None
+    """Resample to this spacing first; needs a spacing in the file or the manifest."""
+    intensity: Literal["minmax", "zscore", "percentile", "window"] = "percentile"
+    """`percentile` maps the 0.5th to the 99.5th percentile of each image to [0, 1]."""
+    window: tuple[float, float] | None = None
+    """Lower and upper intensity for `intensity: window`."""
+    cache_gib: float = Field(default=2.0, ge=0)
+    """Prepared cases are kept in memory up to this budget, beyond it on disk in the run."""
+
+
+class AugmentSettings(Settings):
+    """Random changes of training cases; the same for segmenter and classifier."""
+
+    flip_axes: tuple[int, ...] = (1,)
+    """Spatial axes that may be mirrored (0 is the first array axis); () for none."""
+    rotate_degrees: float = Field(default=15.0, ge=0, le=180)
+    scale: float = Field(default=0.1, ge=0, lt=1)
+    """Zoom drawn from 1 - scale to 1 + scale."""
+    shift: float = Field(default=0.05, ge=0, lt=1)
+    """Shift as a share of the image side."""
+    intensity: float = Field(default=0.15, ge=0, lt=1)
+    """Contrast and brightness drawn from 1 -/+ intensity."""
+    noise: float = Field(default=0.02, ge=0)
+    """Standard deviation of Gaussian noise, on intensities scaled to about [0, 1]."""
+    probability: Fraction = 0.5
+    """Chance that each kind of change is applied to a case."""
+
+
+class NetworkSettings(Settings):
+    """The segmentation network, and the encoder that the classifier shares with it."""
+
+    name: str = "unet"
+    """SMP architecture (`unet`, `fpn`, …) or `monai_unet`, `basicunet`, `dynunet`, `segresnet`,
+    `attentionunet`, `swinunetr`."""
+    encoder: str = "resnet18"
+    """SMP encoder; MONAI networks have their own and ignore it."""
+    pretrained: str | None = None
+    """None trains from scratch; `imagenet`, or the path of a safetensors file, loads encoder
+    weights, the same for segmenter and classifier."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments handed to the library's constructor."""
+
+
+class LossSettings(Settings):
+    """What the segmenter minimizes."""
+
+    name: str = "dice_ce"
+    """`ce` (BCE, or cross-entropy of exclusive findings), `dice`, `dice_ce`, `focal`,
+    `tversky`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the loss."""
+
+
+class TrainSettings(Settings):
+    """The training loop; segmenter and classifier use the same."""
+
+    steps: Positive = 800
+    batch_size: Positive = 16
+    lr: float = Field(default=1e-3, gt=0)
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    schedule: Literal["cosine", "constant", "poly"] = "cosine"
+    warmup_steps: int = Field(default=50, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    """Largest norm of the gradient; None does not clip."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of the moving average of weights that is validated and kept; None for none."""
+    positive_share: Fraction | None = 0.5
+    """Share of each batch drawn from cases with a positive label; None samples uniformly."""
+    validate_every: Positive = 100
+    """Steps between validations."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many validations without a better one; None trains to the end."""
+    select_by: Literal["auroc", "dice"] = "auroc"
+    """Validation quantity that picks the kept weights: AUROC of the image score, or Dice."""
+    checkpoint_every: Positive = 100
+    """Steps between resumable checkpoints."""
+    keep_checkpoints: Positive = 2
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` picks bf16 where the hardware has it."""
+    devices: Positive = 1
+    workers: int = Field(default=0, ge=0)
+    """Processes that prepare cases; 0 prepares in the training process."""
+    deterministic: bool = True
+
+
+class SegmentSettings(Settings):
+    """What only the segmenter has."""
+
+    patch_px: tuple[int, ...] | None = None
+    """Train on crops of this shape; None trains on whole images."""
+    foreground_share: Fraction = 0.5
+    """Share of crops of positive cases that are centred on a positive pixel."""
+    bias_from_prior: bool = True
+    """Start the output bias at the logit of the share of positive pixels in training masks."""
+
+
+class ClassifySettings(Settings):
+    """The ordinary classifier on the same encoder."""
+
+    head: str = "sigmoid"
+    """`sigmoid` (one independent output per finding) or `softmax` (exclusive)."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class PredictSettings(Settings):
+    """From a trained network to mask statistics."""
+
+    batch_size: Positive = 16
+    part_size: Positive = 512
+    """Cases per Parquet part; a part is the unit of work that is committed or repeated."""
+    patch_px: tuple[int, ...] | None = None
+    """Sliding window of this shape; None uses the training crop for 3D, whole images in 2D."""
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    flip_tta: bool = False
+    """Average the logits over mirrored copies."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    component_t: float = 0.5
+    """Probability threshold at which connected components are counted; a value of the grid."""
+    workers: int = Field(default=0, ge=0)
+
+
+class SummarizeSettings(Settings):
+    """From mask statistics to a score and a decision."""
+
+    objective: Literal["youden", "sensitivity", "specificity", "cost"] = "youden"
+    """What a fitted threshold maximizes on validation cases."""
+    target: Fraction | None = None
+    """The sensitivity or specificity to reach, for those objectives."""
+    cost_ratio: float = Field(default=1.0, gt=0)
+    """Cost of a missed positive over the cost of a false alarm, for `cost`."""
+
+
+class EvaluateSettings(Settings):
+    """Groups, intervals and shortcuts."""
+
+    by: tuple[str, ...] = ()
+    """Columns to compare groups by; `age_years:[0,40),[40,60),[60,)` cuts a number."""
+    shortcut: str | None = None
+    """Column of a feature that should not matter; 1 = present. `tube` or `tube=1`."""
+    n_boot: Positive = 1000
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    min_group: Positive = 5
+    """Fewest positive and negative patients for an estimate; below it the row says why."""
