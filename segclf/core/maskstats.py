@@ -1,15 +1,33 @@
 """Every mask statistic, defined in NumPy: what prediction stores instead of probability maps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-THRESHOLDS: np.ndarray = 1.0 / (1.0 + np.exp(-np.linspace(-np.log(999.0), np.log(999.0), 129)))
+from segclf.core.errors import UsageError
+
+LOGIT_THRESHOLDS: np.ndarray = np.linspace(-np.log(999.0), np.log(999.0), 129)
+"""Logit of each threshold of the area curve, evenly spaced; the middle one is exactly 0."""
+THRESHOLDS: np.ndarray = 1.0 / (1.0 + np.exp(-LOGIT_THRESHOLDS))
 """The 129 probability thresholds t of the area curve, logit-spaced from 0.001 to 0.999; the
 middle one (index 64) is 0.5."""
 TOP_FRACTIONS = (0.0001, 0.001, 0.01, 0.1)
 """Shares of the most probable pixels whose mean probability is stored (at least one pixel)."""
+
+
+def _round_down_float32(value: np.ndarray) -> np.ndarray:
+    rounded = value.astype(np.float32)
+    above = rounded.astype(np.float64) > value
+    return np.where(above, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+
+
+LOGIT_THRESHOLDS_FLOAT32: np.ndarray = _round_down_float32(LOGIT_THRESHOLDS)
+"""The largest float32 that is not above each of `LOGIT_THRESHOLDS`. For a float32 logit z,
+`z > LOGIT_THRESHOLDS_FLOAT32[j]` and `z > LOGIT_THRESHOLDS[j]` are the same, so that every library
+and device counts the same pixels."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +64,149 @@ SCALARS = {
     "n_components": "int64",
     "true_px": "Int64",  # positive pixels of the truth; missing where it is unknown
 }
+
+
+def mask_statistics(
+    probability: np.ndarray,
+    logits: np.ndarray,
+    *,
+    px_size: float,
+    truth: np.ndarray | None = None,
+    component_t: float,
+) -> dict[str, Any]:
+    """All statistics of one finding in one case: the definition that prediction is tested against.
+
+    A pixel is above t when its float32 logit is strictly greater than logit(t). The sigmoid is
+    strictly increasing, so in exact arithmetic this is p > t; counting on the logit keeps the
+    count free of the rounding of the sigmoid, which differs between libraries and devices.
+
+    Args:
+        probability: Sigmoid of `logits`, (*space), best in float64: means and maxima are of it.
+        logits: Finite, (*space); read as float32.
+        px_size: Area of a pixel in mm2 or volume of a voxel in mm3; NaN if not known.
+        truth: 1 or True inside the finding, else 0, (*space); None where it is not known.
+        component_t: Threshold at which components are counted, one of `THRESHOLDS`. Pixels that
+            share a face (4 neighbours in 2D, 6 in 3D) belong to one component.
+
+    Returns:
+        The columns of `SCALARS` except `case_id`, `finding` and `fold`, with `true_px` missing
+        (NA) where the truth is not known, and `area_curve` and `overlap_curve` (129, int64).
+
+    Raises:
+        ValueError: Shapes differ, the map is empty, a logit is not finite, or the truth holds
+            other values than 0 and 1.
+    """
+    logits = np.asarray(logits, dtype=np.float32)
+    probability = np.asarray(probability)
+    _check_map(probability, logits, truth)
+    flat = probability.astype(np.float64).ravel()
+    # np.logaddexp(0, z) = -log(1 - sigmoid(z)), without the cancellation of 1 - p near p = 1.
+    wide = logits.astype(np.float64)
+    index = threshold_index(component_t)
+    largest_px, n_components = components(logits > LOGIT_THRESHOLDS_FLOAT32[index])
+    inside = None if truth is None else np.asarray(truth) == 1
+    return {
+        "n_px": logits.size,
+        "px_size": float(px_size),
+        "is_volume": logits.ndim == 3,
+        "mean_p": float(flat.mean()),
+        "max_p": float(flat.max()),
+        **dict(zip(TOP_COLUMNS, top_means(flat), strict=True)),
+        "sum_log1mp": float(-np.logaddexp(0.0, wide).sum()),
+        "lse_logit": float(wide.max() + np.log(np.exp(wide - wide.max()).sum())),
+        "component_t": float(THRESHOLDS[index]),
+        "largest_component_px": largest_px,
+        "n_components": n_components,
+        "true_px": pd.NA if inside is None else int(inside.sum()),
+        "area_curve": counts_above(logits),
+        "overlap_curve": (
+            np.full(len(THRESHOLDS), -1) if inside is None else counts_above(logits[inside])
+        ),
+    }
+
+
+TOP_COLUMNS = tuple(f"top_{i}" for i in range(len(TOP_FRACTIONS)))
+"""Column of each of `TOP_FRACTIONS`."""
+
+
+def top_counts(n_px: int) -> tuple[int, ...]:
+    """Number of pixels behind each of `TOP_FRACTIONS`: the nearest integer, at least 1."""
+    return tuple(max(1, round(fraction * n_px)) for fraction in TOP_FRACTIONS)
+
+
+def top_means(probability: np.ndarray) -> list[float]:
+    """Mean of the highest values of a flat array, one mean for each of `TOP_FRACTIONS`."""
+    falling = np.sort(probability)[::-1]
+    return [float(falling[:n_top].mean()) for n_top in top_counts(probability.size)]
+
+
+def counts_above(logits: np.ndarray) -> np.ndarray:
+    """(129,) int64: how many float32 logits are strictly above each of `LOGIT_THRESHOLDS`."""
+    rising = np.sort(np.asarray(logits, dtype=np.float32), axis=None)
+    not_above = np.searchsorted(rising, LOGIT_THRESHOLDS_FLOAT32, side="right")
+    return (rising.size - not_above).astype(np.int64)
+
+
+def components(mask: np.ndarray) -> tuple[int, int]:
+    """Pixels of the largest face-connected component of a mask, and the number of components.
+
+    An empty mask has (0, 0): the network looked and found nothing, which is a finding.
+    """
+    if not mask.any():
+        return 0, 0
+    from scipy import ndimage  # heavy; most readers of this module need only the constants
+
+    for axis in range(mask.ndim):  # lesions are small: label only the box around them
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        hit = np.flatnonzero(mask.any(axis=others))
+        mask = np.take(mask, np.arange(hit[0], hit[-1] + 1), axis=axis)
+    component, n_components = cast(tuple[np.ndarray, int], ndimage.label(mask))
+    return int(np.bincount(component.ravel())[1:].max()), int(n_components)
+
+
+def threshold_index(t: float) -> int:
+    """Index of the threshold `t` in `THRESHOLDS`.
+
+    `t` counts as on the grid if it is the grid's value, or that value correctly rounded to 4 or
+    more significant digits, as tables and messages print it.
+
+    Raises:
+        UsageError: `t` is off the grid; the message names its neighbours.
+    """
+    nearest = int(np.abs(THRESHOLDS - t).argmin()) if np.isfinite(t) else 0
+    printed = {float(f"{THRESHOLDS[nearest]:.{digits}g}") for digits in range(4, 18)}
+    if t in printed:
+        return nearest
+    above = int(np.searchsorted(THRESHOLDS, t)) if np.isfinite(t) else 0
+    around = THRESHOLDS[max(above - 1, 0) : above + 1]
+    raise UsageError(
+        f"t = {t:g} is not one of the thresholds at which prediction counts pixels.",
+        where="t (probability threshold)",
+        expected="one of 129 logit-spaced values from 0.001 to 0.999, 0.5 among them",
+        fix="use " + " or ".join(f"{value:.4g}" for value in around),
+    )
+
+
+def make_statistics(rows: list[Mapping[str, Any]]) -> MaskStatistics:
+    """The record of many rows; each holds the columns of `SCALARS` and both curves."""
+    frame = pd.DataFrame(
+        {
+            name: pd.Series([row[name] for row in rows], dtype=dtype)  # pyright: ignore[reportArgumentType] (dtype names)
+            for name, dtype in SCALARS.items()
+        }
+    )
+    area, overlap = (
+        np.array([row[name] for row in rows], dtype=np.int64).reshape(-1, len(THRESHOLDS))
+        for name in ("area_curve", "overlap_curve")
+    )
+    return MaskStatistics(frame, area, overlap)
+
+
+def _check_map(probability: np.ndarray, logits: np.ndarray, truth: np.ndarray | None) -> None:
+    shapes = [np.shape(a) for a in (probability, logits, truth) if a is not None]
+    if len(set(shapes)) != 1 or 0 in shapes[0]:
+        raise ValueError(f"maps must have one shape and at least one pixel; got {shapes}.")
+    if not np.isfinite(logits).all():
+        raise ValueError(f"{int((~np.isfinite(logits)).sum())} of {logits.size} logits not finite.")
+    if truth is not None and not np.isin(truth, (0, 1)).all():
+        raise ValueError(f"truth must be 0 or 1; got {np.unique(truth)[:5].tolist()}.")

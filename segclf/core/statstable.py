@@ -1,0 +1,213 @@
+"""Statistics parts on disk: Parquet files, each vouched for by a commit record written last."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segclf.core.atomic import atomic_path, hash_of, read_json, sha256_of, write_json
+from segclf.core.errors import DataError, IntegrityError
+from segclf.core.maskstats import SCALARS, THRESHOLDS, MaskStatistics
+from segclf.core.runs import shown
+
+SCHEMA_VERSION = 1
+IDENTITY_FILE = "identity.json"
+_CURVES = ("area_curve", "overlap_curve")
+_ARROW = {
+    "string": pa.string(),
+    "Int64": pa.int64(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+}
+SCHEMA = pa.schema(
+    [pa.field(name, _ARROW[dtype]) for name, dtype in SCALARS.items()]
+    + [pa.field(name, pa.list_(pa.int64(), len(THRESHOLDS))) for name in _CURVES]
+)
+"""Columns of a part: those of `SCALARS`, then both curves as lists of 129 counts."""
+
+
+def part_path(folder: Path, index: int) -> Path:
+    """The Parquet file of part `index`."""
+    return folder / f"part-{index:05d}.parquet"
+
+
+def commit_path(folder: Path, index: int) -> Path:
+    """The commit record of part `index`: rows, SHA-256 of the part, input and identity hash."""
+    return part_path(folder, index).with_suffix(".json")
+
+
+def write_part(
+    folder: Path, index: int, statistics: MaskStatistics, record: dict[str, Any]
+) -> None:
+    """Write one part and then, as the last thing, its commit record; both atomically.
+
+    The same statistics give the same bytes.
+
+    Args:
+        folder: Where parts lie.
+        index: Number of the part, from 0.
+        statistics: The rows of the part; there may be none.
+        record: What else the commit record says, e.g. `input`, `identity`, `quarantined`.
+    """
+    path = part_path(folder, index)
+    with atomic_path(path) as part:
+        pq.write_table(
+            _to_table(statistics),
+            part,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding={f"{name}.list.element": "DELTA_BINARY_PACKED" for name in _CURVES},
+        )
+        sha256 = sha256_of(part)
+    rows = len(statistics.frame)
+    write_json(
+        commit_path(folder, index), {"part": path.name, "rows": rows, "sha256": sha256, **record}
+    )
+
+
+def read_commit(folder: Path, index: int) -> dict[str, Any] | None:
+    """The commit record of a part, None if there is none or its part is missing or changed."""
+    try:
+        record = read_json(commit_path(folder, index))
+        intact = sha256_of(part_path(folder, index)) == record["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if intact else None
+
+
+def write_identity(folder: Path, identity: dict[str, Any], n_parts: int) -> None:
+    """Say what made the parts of a folder and how many there will be; unchanged text stays."""
+    path = folder / IDENTITY_FILE
+    value = {"identity": identity, "hash": hash_of(identity), "n_parts": n_parts}
+    if not path.exists() or read_json(path) != value:
+        write_json(path, value)
+
+
+def read_identity(folder: Path) -> dict[str, Any] | None:
+    """What made the parts of a folder (`identity`, `hash`, `n_parts`); None for a fresh one.
+
+    Raises:
+        IntegrityError: The file is there but cannot be read.
+    """
+    path = folder / IDENTITY_FILE
+    if not path.exists():
+        return None
+    try:
+        value = read_json(path)
+        if value["hash"] == hash_of(value["identity"]) and isinstance(value["n_parts"], int):
+            return value
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise IntegrityError(
+        "the record of what made these predictions was changed.",
+        where=shown(path),
+        expected="the file as prediction wrote it",
+        fix=f"delete the folder {shown(folder)} and run `segclf predict` again",
+    )
+
+
+def read_statistics(folders: Path | Sequence[Path], *, partial: bool = False) -> MaskStatistics:
+    """The mask statistics in one or more prediction folders, in the order of their parts.
+
+    Args:
+        folders: Folders of `segclf predict`, e.g. one for each fold.
+        partial: Read what is there although prediction has not finished.
+
+    Raises:
+        DataError: A folder holds no predictions, or not all of them.
+        IntegrityError: A part differs from its commit record, belongs to another model or recipe,
+            or a case occurs twice.
+    """
+    folders = [folders] if isinstance(folders, Path) else folders
+    tables = [table for folder in folders for table in _read_folder(folder, partial=partial)]
+    statistics = _from_table(pa.concat_tables(tables))
+    twice = statistics.frame.duplicated(["fold", "case_id", "finding"])
+    if twice.any():
+        row = statistics.frame[twice].iloc[0]
+        raise IntegrityError(
+            f"case {row['case_id']!r} has two predictions of {row['finding']!r} "
+            f"({int(twice.sum())} rows too many).",
+            where=", ".join(shown(folder) for folder in folders),
+            expected="one row per case, finding and fold",
+            fix="name each prediction folder once, and only folders of different cases or folds",
+        )
+    return statistics
+
+
+def _read_folder(folder: Path, *, partial: bool) -> Iterable[pa.Table]:
+    plan = read_identity(folder)
+    if plan is None:
+        raise DataError(
+            "there are no predictions here.",
+            where=shown(folder),
+            expected=f"a folder with {IDENTITY_FILE} and parts, as `segclf predict` writes",
+            fix="run: segclf predict",
+        )
+    yield SCHEMA.empty_table()
+    missing = []
+    for index in range(plan["n_parts"]):
+        if not commit_path(folder, index).exists():
+            missing.append(index)
+            continue
+        yield _read_part(folder, index, plan["hash"])
+    if missing and not partial:
+        raise DataError(
+            f"{len(missing)} of {plan['n_parts']} parts are missing "
+            f"(the first is {part_path(folder, missing[0]).name}).",
+            where=shown(folder),
+            expected="every part with its commit record",
+            fix="run the same `segclf predict` again; it continues where it stopped",
+        )
+
+
+def _read_part(folder: Path, index: int, identity_hash: str) -> pa.Table:
+    path = part_path(folder, index)
+    record = read_commit(folder, index)
+    if record is None or record.get("identity") != identity_hash:
+        raise IntegrityError(
+            "a part of the predictions is not what its commit record says."
+            if record is None
+            else "a part of the predictions was made by another model or recipe.",
+            where=shown(path),
+            expected=f"the SHA-256 in {path.with_suffix('.json').name} and the identity in "
+            f"{IDENTITY_FILE}",
+            fix="run the same `segclf predict` again; it makes damaged parts anew",
+        )
+    table = pq.read_table(path)
+    if not table.schema.equals(SCHEMA) or table.num_rows != record.get("rows"):
+        raise IntegrityError(
+            f"a part has {table.num_rows} rows and columns of another version.",
+            where=shown(path),
+            expected=f"{record.get('rows')} rows in schema version {SCHEMA_VERSION}",
+            fix="delete the folder and run `segclf predict` again",
+        )
+    return table
+
+
+def _to_table(statistics: MaskStatistics) -> pa.Table:
+    columns: list[pa.Array | pa.ChunkedArray] = [
+        pa.array(statistics.frame[name].astype(dtype), type=_ARROW[dtype], from_pandas=True)
+        for name, dtype in SCALARS.items()
+    ]
+    for curve in (statistics.area_curve, statistics.overlap_curve):
+        flat = pa.array(np.ascontiguousarray(curve, dtype=np.int64).ravel())
+        columns.append(pa.FixedSizeListArray.from_arrays(flat, len(THRESHOLDS)))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _from_table(table: pa.Table) -> MaskStatistics:
+    frame = pd.DataFrame(
+        {name: table[name].to_pandas().astype(dtype) for name, dtype in SCALARS.items()}
+    )
+    area, overlap = (_curve(table[name]) for name in _CURVES)
+    return MaskStatistics(frame, area, overlap)
+
+
+def _curve(column: pa.ChunkedArray) -> np.ndarray:
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    return np.concatenate([*chunks, np.empty(0, np.int64)]).reshape(-1, len(THRESHOLDS))
