@@ -117,6 +117,8 @@ class TrainSettings(Settings):
     workers: int = Field(default=0, ge=0)
     """Processes that prepare cases; 0 prepares in the training process."""
     deterministic: bool = True
+    tensorboard: bool = False
+    """Also write TensorBoard event files; needs the extra `tensorboard`."""
 
 
 class SegmentSettings(Settings):
@@ -164,6 +166,14 @@ class SummarizeSettings(Settings):
     """The sensitivity or specificity to reach, for those objectives."""
     cost_ratio: float = Field(default=1.0, gt=0)
     """Cost of a missed positive over the cost of a false alarm, for `cost`."""
+    tau_unit: Literal["px", "mm2", "mL", "%"] = "px"
+    """Unit of a fitted tau; a tau that is given brings its own."""
+    calibrate: bool = True
+    """Fit a logistic curve on validation cases that fills `probability`."""
+    top_fraction: float = 0.01
+    """Share of the most probable pixels that `topk` averages: 0.0001, 0.001, 0.01 or 0.1."""
+    share_of: tuple[str, ...] = ()
+    """Findings among which `share` shares; () for all."""
 
 
 class EvaluateSettings(Settings):
