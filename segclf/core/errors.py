@@ -33,6 +33,18 @@ class SegclfError(Exception):
         self.wrong, self.where, self.expected, self.fix = wrong, where, expected, fix
         super().__init__(f"{wrong}\n  where:    {where}\n  expected: {expected}\n  fix:      {fix}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes whole: keyword-only constructors are not copied by default."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(
+    kind: type[SegclfError], args: tuple[object, ...], state: dict[str, object]
+) -> SegclfError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class UsageError(SegclfError):
     """A command was called with an option or name that it does not know."""
