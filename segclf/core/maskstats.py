@@ -177,8 +177,8 @@ def threshold_index(t: float) -> int:
     printed = {float(f"{THRESHOLDS[nearest]:.{digits}g}") for digits in range(4, 18)}
     if t in printed:
         return nearest
-    above = int(np.searchsorted(THRESHOLDS, t)) if np.isfinite(t) else 0
-    around = THRESHOLDS[max(above - 1, 0) : above + 1]
+    above = int(np.searchsorted(THRESHOLDS, t))
+    around = THRESHOLDS[max(above - 1, 0) : above + 1] if np.isfinite(t) else [0.5]
     raise UsageError(
         f"t = {t:g} is not one of the thresholds at which prediction counts pixels.",
         where="t (probability threshold)",
