@@ -1,0 +1,35 @@
+"""The record of a summarizer in a few lines for the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """What was fitted, on how many cases, and what it reached there: one line per fit."""
+    lines = [_fit_line(fit) for fit in record["fits"]]
+    for split, part in record["cases_without_statistics"].items():
+        lines.append(f"{part['n']} {split} cases have no prediction and therefore no score")
+    smallest, largest = record["image_px"] or (0, 0)
+    if smallest != largest and any(fit.get("unit") == "px" for fit in record["fits"]):
+        lines.append(
+            f"images have {smallest} to {largest} px: a tau in px is another share of each; "
+            "--set summarize.tau_unit=% takes a share"
+        )
+    return "\n".join(lines)
+
+
+def _fit_line(fit: Mapping[str, Any]) -> str:
+    name = fit["finding"] if fit["fold"] is None else f"{fit['finding']}, fold {fit['fold']}"
+    if fit["reason"] is not None:
+        return f"{name}: no threshold, because {fit['reason']}"
+    t = "" if fit.get("t") is None else f"t = {fit['t']:.4g}, "
+    unit = fit.get("unit") or ""
+    cut = f"{'tau' if unit else 'threshold'} = {fit['threshold']:.4g}{unit}"
+    source = "given" if fit["fitted_on"] is None else f"fitted for {fit['objective']}"
+    if "sensitivity" not in fit:
+        return f"{name}: {t}{cut} ({source})"
+    return (
+        f"{name}: {t}{cut} ({source}; on {fit['n']} validation cases, {fit['n_positive']} "
+        f"positive: sensitivity {fit['sensitivity']:.3f}, specificity {fit['specificity']:.3f}"
+        + ("; the target is not reached)" if fit["target_reached"] is False else ")")
+    )
