@@ -1,1 +1,44 @@
-"""Files to arrays and back: one reader per format."""
+"""Image and mask files: one table of formats, sizes checked before memory is taken."""
+
+from segclf.io.files import (
+    FORMATS,
+    format_of,
+    probe,
+    read_image,
+    read_mask,
+    suffix_of,
+    write_image,
+    write_mask,
+)
+from segclf.io.paths import confine, confiner
+from segclf.io.records import (
+    DEFAULT_LIMITS,
+    Format,
+    Header,
+    Limits,
+    Picture,
+    bad_file,
+    check_size,
+    decoding,
+)
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "FORMATS",
+    "Format",
+    "Header",
+    "Limits",
+    "Picture",
+    "bad_file",
+    "check_size",
+    "confine",
+    "confiner",
+    "decoding",
+    "format_of",
+    "probe",
+    "read_image",
+    "read_mask",
+    "suffix_of",
+    "write_image",
+    "write_mask",
+]

@@ -1,0 +1,170 @@
+"""Read and write pictures and masks of any format, chosen by the suffix of the file."""
+
+import os
+import uuid
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from segclf.core.catalog import lookup, plugin_points
+from segclf.core.errors import UsageError
+from segclf.io.arrays import NPY, NPZ
+from segclf.io.nifti import NIFTI
+from segclf.io.raster import BMP, JPEG, PNG
+from segclf.io.records import DEFAULT_LIMITS, Format, Header, Limits, Picture, bad_file
+from segclf.io.tiff import TIFF
+
+FORMATS: dict[str, Format] = {
+    ".png": PNG,
+    ".jpg": JPEG,
+    ".jpeg": JPEG,
+    ".bmp": BMP,
+    ".tif": TIFF,
+    ".tiff": TIFF,
+    ".nii": NIFTI,
+    ".nii.gz": NIFTI,
+    ".npz": NPZ,
+    ".npy": NPY,
+}
+"""Suffix to format; packages add theirs under the entry-point group `segclf.formats`."""
+
+
+def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """The image in a file: (channel, *space), in the file's own dtype and range.
+
+    Raises:
+        CaseError: `missing_file`, `unknown_format`, `too_large` (before memory is taken),
+            `truncated`, `unreadable` or `bad_geometry`.
+    """
+    path = Path(path)
+    return format_of(path).read_image(path, limits)
+
+
+def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """The mask in a file: (*space), the stored integers; of a palette, the indices.
+
+    Raises:
+        CaseError: As `read_image`; `lossy_mask` for JPEG; `bad_mask` for several channels, NaN
+            or values that are not whole numbers.
+    """
+    path = Path(path)
+    picture = format_of(path).read_mask(path, limits)
+    return Picture(_whole_numbers(picture.array, path), picture.spacing_mm, picture.affine)
+
+
+def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
+    """What `read_image` would give, from the header alone; raises as it does."""
+    path = Path(path)
+    return format_of(path).probe(path, limits)
+
+
+def write_image(
+    path: Path,
+    array: np.ndarray,
+    *,
+    spacing_mm: tuple[float, ...] | None = None,
+    affine: np.ndarray | None = None,
+) -> None:
+    """Write (channel, *space) so that `read_image` gives it back; the file appears whole.
+
+    It is not forced to disk: a caller that records many files as done syncs them first. Formats
+    without a spacing (PNG, TIFF) leave `spacing_mm` and `affine` out.
+
+    Raises:
+        ValueError: The format cannot hold this dtype or shape.
+    """
+    path = Path(path)
+    part = path.with_name(f".{uuid.uuid4().hex[:8]}.part.{path.name}")  # keeps the suffix
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        format_of(path, must_exist=False).write(part, np.asarray(array), spacing_mm, affine)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_mask(
+    path: Path,
+    array: np.ndarray,
+    *,
+    spacing_mm: tuple[float, ...] | None = None,
+    affine: np.ndarray | None = None,
+) -> None:
+    """Write (*space) of integers so that `read_mask` gives it back; see `write_image`.
+
+    Raises:
+        ValueError: The array is not of integers, or the format is lossy or cannot hold it.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "bui" or format_of(Path(path), must_exist=False) is JPEG:
+        raise ValueError(
+            f"a mask is written as integers, and never as JPEG: got {array.dtype} for "
+            f"{Path(path).name!r}."
+        )
+    write_image(path, array[None], spacing_mm=spacing_mm, affine=affine)
+
+
+def format_of(path: Path, *, must_exist: bool = True) -> Format:
+    """The format that the suffix of `path` names.
+
+    Raises:
+        CaseError: `unknown_format`; `missing_file` or `not_a_file` if it has to exist.
+    """
+    if must_exist and not path.is_file():
+        is_there = path.exists()
+        raise bad_file(
+            "not_a_file" if is_there else "missing_file",
+            path,
+            "the path is not a regular file." if is_there else "the file does not exist.",
+            expected="an image file",
+            fix="correct the path",
+        )
+    found = _format_by_suffix(suffix_of(path))
+    if found is None:
+        raise bad_file(
+            "unknown_format",
+            path,
+            f"the suffix {path.suffix!r} names no image format.",
+            expected=f"one of {', '.join(FORMATS)}",
+            fix="convert the file, for example to PNG or NIfTI",
+        )
+    return found
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix of `path` that names its format, in lower case: `.nii.gz` is one suffix."""
+    suffixes = Path(path.name.lower()).suffixes
+    double = "".join(suffixes[-2:])
+    if double in FORMATS or double in _plugin_suffixes():
+        return double
+    return suffixes[-1] if suffixes else ""
+
+
+@lru_cache(maxsize=256)
+def _format_by_suffix(suffix: str) -> Format | None:
+    try:
+        return lookup(suffix, FORMATS, kind="file format", group="segclf.formats")
+    except UsageError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _plugin_suffixes() -> frozenset[str]:
+    return frozenset(point.name for point in plugin_points("segclf.formats"))
+
+
+def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
+    """`array` as integers; many tools store masks as floating point."""
+    if array.dtype.kind in "ui":
+        return array
+    if not np.isfinite(array).all() or not (array == np.rint(array)).all():
+        odd = array[~np.isfinite(array) | (array != np.rint(array))]
+        raise bad_file(
+            "bad_mask",
+            path,
+            f"the mask holds {odd.size} values that are not whole numbers, such as {odd[0]!s}.",
+            expected="integers: 0 is background",
+            fix="threshold a probability map first; resample masks with nearest neighbour",
+        )
+    return array.astype(np.int32)

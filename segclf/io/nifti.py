@@ -1,0 +1,273 @@
+"""NIfTI (.nii, .nii.gz): pictures and volumes with a spacing, turned to one orientation.
+
+Volumes come as (x, y, z) in RAS+: the first index runs to the patient's right, the second to the
+front, the third to the head. A 2D file comes as (row, column) the way it is looked at: axial rows
+run to the back and columns to the patient's left; generally, after RAS+, rows are the last axis
+and columns the first, both reversed. A fourth (or fifth) axis becomes the channel axis.
+"""
+
+import gzip
+import math
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import io_orientation
+
+from segclf.io.records import Format, Header, Limits, Picture, bad_file, check_size, decoding
+
+HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 has 348
+MAX_OFFSET_BYTES = 64 * 2**20  # header extensions before the voxels; they are skipped, not read
+MAX_DEFLATE_RATIO = 1032  # the most that gzip can shrink; a smaller file cannot be whole
+TO_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
+
+STORED_AS = {"bool": "uint8", "float16": "float32", "int64": "int32", "uint64": "uint32"}
+
+NiftiHeader = nib.Nifti1Header | nib.Nifti2Header
+
+
+def probe(path: Path, limits: Limits) -> Header:
+    """The header of a NIfTI file, with the shape and spacing that `read_image` would give."""
+    with decoding(path, "NIfTI"), _opened(path) as stream:
+        header = _raw_header(stream)
+        n_bytes = _check(header, path, limits)
+        shape, axes, affine = _layout(header, path)
+    space = tuple(shape[axis] for axis, _ in axes)[: _n_dims(shape)]
+    spacing_mm = _spacing_mm(affine)[: len(space)]
+    n_channels = 3 if header.get_data_dtype().names else shape[3]
+    return Header((n_channels, *space), _decoded_dtype(header), n_bytes, spacing_mm, affine)
+
+
+def read_image(path: Path, limits: Limits) -> Picture:
+    """(channel, *space) in the file's dtype; float32 or wider where it states a scaling."""
+    with decoding(path, "NIfTI"):
+        with _opened(path) as stream:
+            header = _raw_header(stream)
+            _check(header, path, limits)
+            shape, axes, affine = _layout(header, path)
+            array = _scaled(_voxels(stream, header, shape), header)
+        order = (3, *(axis for axis, _ in axes))
+        array = array.transpose(order)[(slice(None), *(_step(back) for _, back in axes))]
+        array = array if _n_dims(shape) == 3 else array[..., 0]
+    return Picture(np.ascontiguousarray(array), _spacing_mm(affine)[: array.ndim - 1], affine)
+
+
+def read_mask(path: Path, limits: Limits) -> Picture:
+    """(*space); a file with several volumes is refused."""
+    picture = read_image(path, limits)
+    if picture.array.shape[0] != 1:
+        raise bad_file(
+            "bad_mask",
+            path,
+            f"the mask file holds {picture.array.shape[0]} volumes.",
+            expected="one map per file",
+            fix="write one file per finding, or one integer map",
+        )
+    return Picture(picture.array[0], picture.spacing_mm, picture.affine)
+
+
+def write(
+    path: Path,
+    array: np.ndarray,
+    spacing_mm: tuple[float, ...] | None,
+    affine: np.ndarray | None,
+) -> None:
+    """Write (channel, *space), 2D or 3D, so that `read_image` gives it back.
+
+    Without an affine the axes are taken to be those of `read_image`. Text fields and extensions
+    of the header, which have carried names of patients, stay empty.
+    """
+    n_dims = array.ndim - 1
+    if n_dims not in (2, 3) or array.dtype.kind not in "buif":
+        raise ValueError(
+            "NIfTI holds (channel, *space) of numbers in 2 or 3 dimensions: "
+            f"got {array.dtype} of shape {array.shape}."
+        )
+    dtype = np.dtype(STORED_AS.get(array.dtype.name, array.dtype.name))
+    if array.size and dtype.kind in "iu" and not np.can_cast(array.dtype, dtype):
+        bounds = np.iinfo(dtype)
+        if array.min() < bounds.min or array.max() > bounds.max:
+            raise ValueError(
+                f"NIfTI keeps {array.dtype} as {dtype}: got values up to {array.max()}."
+            )
+    voxels = array.astype(dtype).reshape(*array.shape, *(1,) * (3 - n_dims))
+    voxels = voxels[0] if len(voxels) == 1 else np.moveaxis(voxels, 0, -1)
+    if affine is None:
+        affine = _plain_affine(spacing_mm or (1.0,) * n_dims)
+    image = nib.Nifti1Image(voxels, affine, dtype=dtype)
+    image.header.set_xyzt_units("mm")
+    data = image.to_bytes()
+    path.write_bytes(gzip.compress(data, 6, mtime=0) if _is_packed(path) else data)
+
+
+def _plain_affine(spacing_mm: tuple[float, ...]) -> np.ndarray:
+    """The affine of `read_image`'s own axes, first pixel at the origin."""
+    if len(spacing_mm) == 3:
+        return np.diag([*spacing_mm, 1.0])
+    affine = np.eye(4)
+    affine[:2, :2] = [[0.0, -spacing_mm[1]], [-spacing_mm[0], 0.0]]
+    return affine
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb")) if _is_packed(path) else open(path, "rb")
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _raw_header(stream: BinaryIO) -> NiftiHeader:
+    block = stream.read(HEADER_BYTES)
+    if len(block) < 348:
+        raise EOFError(f"{len(block)} bytes of header, 348 needed")
+    sizes = {struct.unpack(order + "i", block[:4])[0] for order in "<>"}
+    if 540 in sizes and len(block) == HEADER_BYTES:
+        return nib.Nifti2Header(block)
+    if 348 in sizes and block[344:347] == b"n+1":
+        return nib.Nifti1Header(block[:348])
+    raise ValueError("the magic number is not that of a single-file NIfTI")
+
+
+def _check(header: NiftiHeader, path: Path, limits: Limits) -> int:
+    """Decoded bytes; refuses odd arrays, sizes beyond `limits`, and files too short for them."""
+    dims = tuple(int(n) for n in header.get_data_shape())
+    dtype = header.get_data_dtype()
+    if not 2 <= len(dims) <= 5 or (len(dims) == 5 and dims[3] != 1):
+        raise bad_file(
+            "unreadable",
+            path,
+            f"the array has {len(dims)} axes {dims}.",
+            expected="2 or 3 axes of space and at most one of channels",
+            fix="split the file into volumes",
+        )
+    if dtype.kind not in "uif" and dtype.names != ("R", "G", "B"):
+        raise bad_file(
+            "unreadable",
+            path,
+            f"voxels of type {dtype} are not supported.",
+            expected="integers or real numbers",
+            fix="save magnitude or real part as float32",
+        )
+    shape = _shape(header)
+    itemsize = max(dtype.itemsize, _decoded_dtype(header).itemsize)
+    space = shape[:3] if _n_dims(shape) == 3 else sorted(shape[:3])[1:]
+    n_bytes = check_size(path, (shape[3], *space), itemsize, limits)
+    offset, n_stored = int(header.get_data_offset()), math.prod(shape) * dtype.itemsize
+    if not 0 <= offset <= MAX_OFFSET_BYTES:
+        raise ValueError(f"the header puts the voxels at byte {offset}")
+    n_file = os.path.getsize(path)
+    if n_file * (MAX_DEFLATE_RATIO if _is_packed(path) else 1) < offset + n_stored:
+        raise bad_file(
+            "truncated",
+            path,
+            f"the header declares {n_stored} bytes of voxels, but the file has {n_file} bytes.",
+            expected="a whole NIfTI file",
+            fix="copy or export the file again",
+        )
+    return n_bytes
+
+
+def _shape(header: NiftiHeader) -> tuple[int, ...]:
+    """Stored shape as (x, y, z, channel)."""
+    dims = tuple(int(n) for n in header.get_data_shape())
+    return (*dims[:3], *(1,) * (3 - len(dims)), dims[-1] if len(dims) > 3 else 1)
+
+
+def _n_dims(shape: tuple[int, ...]) -> int:
+    """A volume of one slice is a picture."""
+    return 2 if 1 in shape[:3] else 3
+
+
+def _layout(
+    header: NiftiHeader, path: Path
+) -> tuple[tuple[int, ...], list[tuple[int, bool]], np.ndarray]:
+    """Stored shape; (stored axis, is reversed) of each axis to give; affine of those axes.
+
+    In 2D the third axis to give is the one of length 1.
+    """
+    shape = _shape(header)
+    stored_affine = _affine(header, path)
+    orientation = io_orientation(stored_affine)  # per stored axis: RAS axis, direction
+    axes = [(int(i), bool(orientation[i, 1] < 0)) for i in np.argsort(orientation[:, 0])]
+    if _n_dims(shape) == 2:
+        flat = max(k for k in range(3) if shape[axes[k][0]] == 1)
+        first, last = (axes[k] for k in range(3) if k != flat)
+        axes = [(last[0], not last[1]), (first[0], not first[1]), axes[flat]]
+    affine = np.eye(4)
+    affine[:3, 3] = stored_affine[:3, 3]
+    for k, (axis, is_reversed) in enumerate(axes):
+        column = stored_affine[:3, axis]
+        affine[:3, k] = -column if is_reversed else column
+        if is_reversed:
+            affine[:3, 3] += column * (shape[axis] - 1)
+    return shape, axes, affine
+
+
+def _affine(header: NiftiHeader, path: Path) -> np.ndarray:
+    """Stored affine in mm."""
+    affine = np.array(header.get_best_affine(), dtype=np.float64)
+    affine[:3] *= TO_MM[header.get_xyzt_units()[0]]
+    if not np.isfinite(affine).all() or min(_spacing_mm(affine)) <= 0 or not _is_regular(affine):
+        raise bad_file(
+            "bad_geometry",
+            path,
+            "the affine of the header cannot be inverted: a spacing is zero or not a number.",
+            expected="a positive voxel spacing along each axis",
+            fix="set pixdim and the sform or qform of the file",
+        )
+    return affine
+
+
+def _is_regular(affine: np.ndarray) -> bool:
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return abs(np.linalg.det(directions)) > 1e-3
+
+
+def _spacing_mm(affine: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(norm) for norm in np.linalg.norm(affine[:3, :3], axis=0))
+
+
+def _step(is_reversed: bool) -> slice:
+    return slice(None, None, -1 if is_reversed else 1)
+
+
+def _voxels(stream: BinaryIO, header: NiftiHeader, shape: tuple[int, ...]) -> np.ndarray:
+    """Stored voxels (x, y, z, channel); never more bytes are unpacked than the header declares."""
+    dtype = header.get_data_dtype()
+    n_bytes = math.prod(shape) * dtype.itemsize
+    stream.seek(int(header.get_data_offset()))
+    data = stream.read(n_bytes)
+    if len(data) < n_bytes:
+        raise EOFError(f"{len(data)} of {n_bytes} bytes of voxels")
+    stream.read(1)  # at the end of a gzip stream this checks its checksum
+    voxels = np.frombuffer(data, dtype).reshape(shape, order="F")
+    if dtype.names:  # RGB24: a byte per colour
+        return np.stack([voxels[name][..., 0] for name in ("R", "G", "B")], axis=-1)
+    return voxels.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _decoded_dtype(header: NiftiHeader) -> np.dtype:
+    dtype = header.get_data_dtype().newbyteorder("=")
+    if dtype.names:
+        return np.dtype(np.uint8)
+    return dtype if _slope_inter(header) == (1.0, 0.0) else np.result_type(dtype, np.float32)
+
+
+def _slope_inter(header: NiftiHeader) -> tuple[float, float]:
+    slope, inter = header.get_slope_inter()
+    return (1.0 if slope is None else float(slope)), (0.0 if inter is None else float(inter))
+
+
+def _scaled(voxels: np.ndarray, header: NiftiHeader) -> np.ndarray:
+    slope, inter = _slope_inter(header)
+    dtype = _decoded_dtype(header)
+    if (slope, inter) == (1.0, 0.0) or dtype == np.uint8:
+        return voxels
+    return voxels.astype(dtype) * dtype.type(slope) + dtype.type(inter)
+
+
+NIFTI = Format("NIfTI", probe, read_image, read_mask, write)

@@ -1,0 +1,93 @@
+"""Paths out of a table: relative, to a regular file, inside an allowed folder."""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from segclf.core.errors import CaseError
+
+
+def confine(path_text: str, roots: Sequence[Path]) -> Path:
+    """The absolute path of a file named relative to one of `roots`.
+
+    Symbolic links are followed, and what they lead to must lie inside the same root.
+
+    Args:
+        path_text: As written in a table.
+        roots: Allowed folders; the first one that has the file wins.
+
+    Raises:
+        CaseError: `outside_root` for an absolute path, `..` or a link that leaves the root;
+            `missing_file`; `not_a_file` for a folder, pipe, socket or device.
+    """
+    return confiner(roots)(path_text)
+
+
+def confiner(roots: Sequence[Path]) -> Callable[[str], Path]:
+    """`confine` for many paths: each folder is resolved once."""
+    resolved = [Path(os.path.realpath(root)) for root in roots]
+    folders: dict[tuple[Path, str], str] = {}
+
+    def confine_one(text: str) -> Path:
+        _check_text(text)
+        for root in resolved:
+            folder, name = os.path.split(text.replace("\\", "/"))  # tables made on Windows
+            if (root, folder) not in folders:
+                folders[root, folder] = os.path.realpath(root / folder)
+            found = _file_in(os.path.join(folders[root, folder], name), root, text)
+            if found is not None:
+                return found
+        raise CaseError(
+            "missing_file",
+            f"the file {text!r} does not exist.",
+            where=text,
+            expected="a file inside " + " or ".join(repr(root.name + "/") for root in resolved),
+            fix="correct the path; it is relative to data_root",
+        )
+
+    return confine_one
+
+
+def _check_text(text: str) -> None:
+    parts = re.split(r"[/\\]", text)
+    is_absolute = text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", text) is not None
+    if not is_absolute and ".." not in parts and "\0" not in text:
+        return
+    raise CaseError(
+        "outside_root",
+        f"the path {text!r} is not allowed.",
+        where=text,
+        expected="a relative path without '..', inside data_root",
+        fix="set data_root to a folder that holds all files and write paths relative to it",
+    )
+
+
+def _file_in(path: str, root: Path, text: str) -> Path | None:
+    """`path` if it is a regular file inside `root`; None if nothing is there."""
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            path = os.path.realpath(path, strict=True)
+            mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return None
+    found = Path(path)
+    if not found.is_relative_to(root):
+        raise CaseError(
+            "outside_root",
+            f"the path {text!r} is a link that leaves the data root.",
+            where=text,
+            expected=f"a file inside {root.name + '/'!r}",
+            fix="set data_root to the folder that the link leads to, or copy the file",
+        )
+    if not stat.S_ISREG(mode):
+        raise CaseError(
+            "not_a_file",
+            f"the path {text!r} is not a regular file.",
+            where=text,
+            expected="a file, not a folder, pipe or device",
+            fix="name the image file itself",
+        )
+    return found
