@@ -1,1 +1,27 @@
-"""Cases to tensors: reading, caching, augmentation, batches."""
+"""Cases to tensors: reading, caching, augmentation, batches.
+
+`read_case` prepares one case (no randomness), `CaseCache` keeps prepared cases, `train_batches`
+and `eval_batches` yield what a network sees. Every random number comes from the recipe's seed,
+the epoch and the case, never from what ran before.
+"""
+
+from segclf.data.batches import eval_batches, train_batches
+from segclf.data.cache import CaseCache
+from segclf.data.masks import read_truth
+from segclf.data.prepare import prepare_cases
+from segclf.data.read import read_case
+from segclf.data.sample import Batch, Sample
+from segclf.data.sampling import SamplingPlan, plan_sampling
+
+__all__ = [
+    "Batch",
+    "CaseCache",
+    "Sample",
+    "SamplingPlan",
+    "eval_batches",
+    "plan_sampling",
+    "prepare_cases",
+    "read_case",
+    "read_truth",
+    "train_batches",
+]

@@ -1,0 +1,76 @@
+"""Every training case read once before the first step, so that no bad file stops a run midway."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from segclf.core.config import Recipe
+from segclf.core.errors import CaseError
+from segclf.core.records import Case
+from segclf.data.cache import CaseCache
+from segclf.data.checks import check_feeding
+
+MAX_THREADS = 8
+N_EVENTS = 100
+
+
+def prepare_cases(
+    cases: Sequence[Case],
+    recipe: Recipe,
+    cache: CaseCache,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+) -> tuple[tuple[Case, ...], list[tuple[str, str, str]]]:
+    """The cases that can be used, and those that cannot with the reason.
+
+    Fills `cache` in parallel threads. A case whose number of channels is not that of most cases
+    cannot be used either (`channels_differ`).
+
+    Args:
+        cases: What is going to be trained on.
+        recipe: How cases are prepared.
+        cache: Keeps what is read.
+        on_event: Told the progress, as `{"kind": "read", "step": …, "of": …}`.
+
+    Returns:
+        The usable cases in their order, and (case_id, reason, message) of each other one.
+    """
+    check_feeding(recipe)
+
+    def attempt(case: Case) -> int | CaseError:
+        try:
+            return len(cache.get(case).image)
+        except CaseError as error:
+            return error
+
+    outcomes: list[int | CaseError] = []
+    every = max(1, len(cases) // N_EVENTS)
+    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+        for outcome in pool.map(attempt, cases):
+            outcomes.append(outcome)
+            n_done = len(outcomes)
+            if on_event is not None and (n_done % every == 0 or n_done == len(cases)):
+                on_event({"kind": "read", "step": n_done, "of": len(cases)})
+    counts = Counter(outcome for outcome in outcomes if isinstance(outcome, int))
+    usual = counts.most_common(1)[0][0] if counts else 0
+    good: list[Case] = []
+    quarantined: list[tuple[str, str, str]] = []
+    for case, outcome in zip(cases, outcomes, strict=True):
+        if isinstance(outcome, int) and outcome != usual:
+            outcome = _other_channels(case, outcome, usual)
+        if isinstance(outcome, CaseError):
+            quarantined.append((case.case_id, outcome.reason, str(outcome)))
+        else:
+            good.append(case)
+    return tuple(good), quarantined
+
+
+def _other_channels(case: Case, n_channels: int, usual: int) -> CaseError:
+    return CaseError(
+        "channels_differ",
+        f"the image has {n_channels} channels, most others {usual}.",
+        where=f"case {case.case_id}, image {case.images[0].name}",
+        expected=f"{usual} channels in every case",
+        fix="convert the image, or leave the case out",
+    )

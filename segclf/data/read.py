@@ -1,0 +1,171 @@
+"""One row of the manifest to one prepared case; nothing here is random."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import psutil
+import torch
+
+from segclf.core.config import Recipe
+from segclf.core.errors import CaseError
+from segclf.core.records import Case, MaskState
+from segclf.data.checks import check_feeding
+from segclf.data.intensity import scale_intensity
+from segclf.data.masks import finding_planes
+from segclf.data.resize import prepared_shape, resize_image, resize_mask
+from segclf.data.sample import Sample
+from segclf.io import Picture, probe, read_image
+
+MEMORY_SHARE = 0.8
+"""Largest share of the free memory that one case may need while it is prepared."""
+
+
+def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample:
+    """The prepared case: read, on the recipe's grid, with scaled intensities.
+
+    Args:
+        case: A row of the manifest.
+        recipe: Says the grid (`image.spacing_mm`, `image.size_px`) and the intensities.
+        with_target: False leaves the masks unread and gives a target without findings.
+
+    Raises:
+        CaseError: A file is missing, broken, too large for the free memory, not finite
+            (`nan_pixels`), or does not fit the others (`shape_mismatch`).
+        ConfigError: The recipe's own settings contradict each other.
+    """
+    check_feeding(recipe)
+    with about(case):
+        _check_memory(case, recipe)
+        native, spacing_mm, affine = _read_channels(case, recipe)
+        shape = native.shape[1:]
+        size = prepared_shape(shape, spacing_mm, recipe.image)
+        image = torch.from_numpy(np.ascontiguousarray(native))
+        image = scale_intensity(resize_image(image, size), recipe.image)
+        named = recipe.mask_values
+        planes = finding_planes(case, shape, named=named) if with_target else ()
+        return Sample(
+            image=image,
+            target=_target(planes, size),
+            label=torch.tensor(case.labels, dtype=torch.float32),
+            spacing_mm=spacing_mm,
+            input_shape=shape,
+            affine=affine,
+        )
+
+
+@contextmanager
+def about(case: Case) -> Iterator[None]:
+    """Name the case in the errors of the block, and turn a lack of memory into one."""
+    try:
+        yield
+    except CaseError as error:
+        raise CaseError(
+            error.reason,
+            error.wrong,
+            where=f"case {case.case_id}, {error.where}",
+            expected=error.expected,
+            fix=error.fix,
+        ) from None
+    except MemoryError:
+        raise _too_large(case, "its arrays") from None
+
+
+def _target(planes: tuple[np.ndarray | None, ...], size: tuple[int, ...]) -> torch.Tensor:
+    target = np.full((len(planes), *size), np.nan, dtype=np.float32)
+    for index, plane in enumerate(planes):
+        if plane is not None:
+            target[index] = plane if plane.shape == size else resize_mask(plane, size)
+    return torch.from_numpy(target)
+
+
+def _read_channels(
+    case: Case, recipe: Recipe
+) -> tuple[np.ndarray, tuple[float, ...] | None, np.ndarray | None]:
+    """(channel, *space) float32 with the spacing and affine of the first file."""
+    pictures = [read_image(path) for path in case.images]
+    first = pictures[0].array.shape[1:]
+    for path, picture in zip(case.images, pictures, strict=True):
+        _check_shape(path.name, picture.array.shape[1:], first, recipe.image.spatial_dims)
+    arrays = [picture.array for picture in pictures]
+    native = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite and is refused
+        native = native.astype(np.float32)
+    n_bad = native.size - int(np.isfinite(native).sum())
+    if n_bad:
+        raise CaseError(
+            "nan_pixels",
+            f"{n_bad} of {native.size} pixels are NaN or infinite.",
+            where=f"image {case.images[0].name}",
+            expected="a finite intensity at every pixel",
+            fix="export the image again, or leave the case out",
+        )
+    return native, _spacing_mm(case, pictures[0], recipe), pictures[0].affine
+
+
+def _check_shape(name: str, shape: tuple[int, ...], first: tuple[int, ...], n_axes: int) -> None:
+    if len(shape) != n_axes:
+        raise CaseError(
+            "wrong_dimensions",
+            f"the image has {len(shape)} spatial axes {shape}.",
+            where=f"image {name}",
+            expected=f"{n_axes} axes (image.spatial_dims: {n_axes})",
+            fix=f"set image.spatial_dims: {len(shape)}, or leave the case out",
+        )
+    if shape != first:
+        raise CaseError(
+            "shape_mismatch",
+            f"the channel has shape {shape}, the first channel {first}.",
+            where=f"image {name}",
+            expected="all channels of a case on one grid",
+            fix="resample the channels onto the grid of the first one",
+        )
+
+
+def _spacing_mm(case: Case, picture: Picture, recipe: Recipe) -> tuple[float, ...] | None:
+    spacing_mm = picture.spacing_mm or case.spacing_mm
+    n_axes = recipe.image.spatial_dims
+    if spacing_mm is None and recipe.image.spacing_mm is None:
+        return None
+    is_fine = (
+        spacing_mm is not None
+        and len(spacing_mm) == n_axes
+        and all(math.isfinite(value) and value > 0 for value in spacing_mm)
+    )
+    if spacing_mm is None or not is_fine:
+        raise CaseError(
+            "missing_spacing" if spacing_mm is None else "bad_spacing",
+            f"the spacing is {spacing_mm}.",
+            where=f"image {case.images[0].name}",
+            expected=f"{n_axes} positive numbers in mm",
+            fix="fill the column spacing_mm of the manifest, or leave out image.spacing_mm",
+        )
+    return tuple(float(value) for value in spacing_mm)
+
+
+def _check_memory(case: Case, recipe: Recipe) -> None:
+    """Refuse a case whose arrays do not fit the free memory, from the headers alone."""
+    headers = [probe(path) for path in case.images]
+    n_values = sum(math.prod(header.shape) for header in headers)
+    n_bytes = sum(header.n_bytes for header in headers) + 12 * n_values  # float32, and two copies
+    n_drawn = sum(source.state is MaskState.DRAWN for source in case.masks)
+    n_bytes += 9 * n_drawn * n_values  # the integers of the file, and the plane
+    space = headers[0].shape[-recipe.image.spatial_dims :]
+    spacing_mm = headers[0].spacing_mm or case.spacing_mm
+    if spacing_mm is None or (len(spacing_mm) == len(space) and min(spacing_mm) > 0):
+        n_px = math.prod(prepared_shape(space, spacing_mm, recipe.image))
+        n_channels = max(1, n_values // max(1, math.prod(space)))
+        n_bytes += 12 * n_px * n_channels + 8 * n_px * len(case.masks)
+    if n_bytes > MEMORY_SHARE * psutil.virtual_memory().available:
+        raise _too_large(case, f"about {n_bytes / 2**30:.1f} GiB")
+
+
+def _too_large(case: Case, what: str) -> CaseError:
+    return CaseError(
+        "too_large",
+        f"preparing the case needs {what}, more than the memory that is free.",
+        where=f"image {case.images[0].name}",
+        expected=f"at most {MEMORY_SHARE:.0%} of the free memory",
+        fix="use a machine with more memory, or store the image at a coarser grid",
+    )
