@@ -1,1 +1,32 @@
-"""The one training loop, its runtime and its checkpoints."""
+"""The one training loop, the same for segmenters and classifiers, and what it keeps.
+
+`fit` trains any `Task` on Lightning Fabric; checkpoints are safetensors and JSON with hashes, and
+a resumed training ends with the same bits.
+"""
+
+from segclf.training.identity import claim_folder, identity_of
+from segclf.training.loop import fit
+from segclf.training.measures import MEASURES, Numbers, auroc, is_collapsed, validation_numbers
+from segclf.training.models import ModelCard, load_weights, read_card, write_model
+from segclf.training.runtime import memory_format, pick_device, pick_precision
+from segclf.training.state import FitResult, Task
+
+__all__ = [
+    "MEASURES",
+    "FitResult",
+    "ModelCard",
+    "Numbers",
+    "Task",
+    "auroc",
+    "claim_folder",
+    "fit",
+    "identity_of",
+    "is_collapsed",
+    "load_weights",
+    "memory_format",
+    "pick_device",
+    "pick_precision",
+    "read_card",
+    "validation_numbers",
+    "write_model",
+]

@@ -1,0 +1,129 @@
+"""What a training is a training of; a resumed one must agree in every point."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segclf.core.atomic import hash_of, read_json, sha256_of, write_json
+from segclf.core.config import Recipe
+from segclf.core.errors import IntegrityError, UsageError
+from segclf.core.records import Case
+from segclf.core.runs import shown
+from segclf.training.checkpoints import checkpoint_names
+from segclf.training.runtime import pick_device, pick_precision
+
+FILE, MODEL, CHECKPOINTS = "identity.json", "model.json", "checkpoints"
+Identity = dict[str, Any]
+SHARED = (
+    "seed", "exclusive", "columns", "mask_values", "mask_class", "mask_class_empty", "image",
+    "augment", "network", "train",
+)  # fmt: skip
+"""Parts of the recipe that every training depends on."""
+WITHOUT_EFFECT = (
+    "image.cache_gib",
+    "train.workers",
+    "train.keep_checkpoints",
+    "train.checkpoint_every",
+    "train.tensorboard",
+)
+"""Settings that may change on resume: the weights do not depend on them."""
+
+
+def identity_of(
+    recipe: Recipe,
+    *,
+    parts: Sequence[str],
+    findings: Sequence[str],
+    table_sha256: str,
+    train: Sequence[Case],
+    val: Sequence[Case],
+    fold: int | None,
+) -> Identity:
+    """Everything that decides the trained weights, as a flat dict of plain values.
+
+    Args:
+        recipe: The experiment.
+        parts: Sections of the recipe that this kind of training adds (`loss`, `segment`, …).
+        findings: Resolved findings.
+        table_sha256: Hash of the manifest.
+        train: Training cases, in order.
+        val: Validation cases, in order.
+        fold: The fold, if there are folds.
+    """
+    plain = recipe.model_dump(mode="json")
+    identity: Identity = {}
+    for name in (*SHARED, *parts):
+        _flatten(name, plain[name], identity)
+    identity = {key: value for key, value in identity.items() if key not in WITHOUT_EFFECT}
+    identity["findings"] = list(findings)
+    identity["train.precision"] = pick_precision(recipe.train.precision, pick_device())
+    weights = recipe.network.pretrained
+    if weights is not None and Path(weights).is_file():
+        identity["network.pretrained"] = f"sha256:{sha256_of(Path(weights))}"
+    identity["data.manifest_sha256"] = table_sha256
+    identity["data.fold"] = fold
+    identity["data.train_cases"] = _cases_text(train)
+    identity["data.val_cases"] = _cases_text(val)
+    return identity
+
+
+def claim_folder(folder: Path, identity: Identity, *, resume: bool) -> bool:
+    """Make `folder` the place of this training; whether a finished model is already there.
+
+    Args:
+        folder: Where the training writes.
+        identity: From `identity_of`.
+        resume: Whether the user asked to continue.
+
+    Raises:
+        UsageError: The folder holds a training and `resume` is off.
+        IntegrityError: It holds a training of something else; every difference is listed.
+    """
+    path, is_finished = folder / FILE, (folder / MODEL).is_file()
+    if not is_finished and not checkpoint_names(folder / CHECKPOINTS):
+        write_json(path, identity)
+        return False
+    if not resume:
+        raise UsageError(
+            f"a training has already {'ended' if is_finished else 'begun'} here.",
+            where=shown(folder),
+            expected="an empty folder, or --resume (which continues it, and keeps a finished one)",
+            fix="add --resume, or choose another run: --run NAME",
+        )
+    if not path.is_file():
+        raise IntegrityError(
+            "the folder does not say what was trained in it.",
+            where=shown(folder),
+            expected=f"{FILE} beside the checkpoints",
+            fix="choose another run: --run NAME",
+        )
+    require_same(read_json(path), identity, where=shown(path))
+    return is_finished
+
+
+def require_same(before: Mapping[str, Any], now: Mapping[str, Any], *, where: str) -> None:
+    """Raise an `IntegrityError` that lists every key whose value changed."""
+    lines = [
+        f"{key}: {before.get(key, '(absent)')!r} -> {now.get(key, '(absent)')!r}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    if lines:
+        raise IntegrityError(
+            "the training was begun with another recipe or data set:\n    " + "\n    ".join(lines),
+            where=where,
+            expected="the same settings, cases and split as when it began",
+            fix="put the old values back, or start a new run: --run NAME",
+        )
+
+
+def _flatten(name: str, value: Any, into: Identity) -> None:  # noqa: ANN401 (plain data)
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            _flatten(f"{name}.{key}", inner, into)
+    else:
+        into[name] = value
+
+
+def _cases_text(cases: Sequence[Case]) -> str:
+    return f"{len(cases)} cases, sha256:{hash_of([case.case_id for case in cases])[:16]}"
