@@ -43,7 +43,7 @@ nightly: lint
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadfile
 
 results: $(VENV)/installed
-	$(BIN)/python -m segclf.results
+	$(BIN)/python -m segclf.study.results
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

@@ -118,7 +118,7 @@ def summarize_masks(
     the run's own validation cases.
     """
     folds = [fold for fold in exp.folds() if _is_predicted(exp, fold)]
-    folders = [exp.run.stage("predict", OWN, fold=fold) for fold in folds]
+    folders = predicted_folders(exp)
     frame = split_frame(exp.split, exp.table)
     name = rule
     if manifest is not None:
@@ -170,8 +170,7 @@ def evaluate(
     )
     folder = exp.run.stage("evaluate")
     write_evaluation(folder, evaluation)
-    folders = [exp.run.stage("predict", OWN, fold=f) for f in exp.folds() if _is_predicted(exp, f)]
-    if folders:
+    if folders := predicted_folders(exp):
         overlap_rows(
             read_statistics(folders), split_frame(exp.split, exp.table), t=0.5
         ).to_csv(folder / "overlap.csv", index=False)  # fmt: skip
@@ -206,6 +205,11 @@ def _as_test(frame: pd.DataFrame, other: CaseTable, folds: list[int | None]) -> 
     ]
     own = frame[frame["split"] == "val"]
     return pd.concat([own, *rows], ignore_index=True)
+
+
+def predicted_folders(exp: Experiment) -> list[Path]:
+    """Where the statistics of the run's own cases lie, for the folds that were predicted."""
+    return [exp.run.stage("predict", OWN, fold=f) for f in exp.folds() if _is_predicted(exp, f)]
 
 
 def _is_predicted(exp: Experiment, fold: int | None) -> bool:

@@ -1,0 +1,1 @@
+"""Whole experiments: the recipes of configs/, cell by cell."""

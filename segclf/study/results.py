@@ -1,0 +1,140 @@
+"""Run the recipes on real data, cell by cell, and write what they gave: `make results`.
+
+A cell is the training of one network on one fold. Finished cells are kept in `runs/`, so that an
+interrupted call goes on where it stopped. The numbers of a recipe are computed when all of its
+cells have run, and kept in `docs/results.json`; `docs/results.md` is made from that file alone.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from segclf import pipeline
+from segclf.console import progress, say
+from segclf.core.atomic import read_json, write_json, write_text
+from segclf.core.errors import SegclfError
+from segclf.core.provenance import hardware, versions
+from segclf.core.statstable import read_statistics
+from segclf.evaluate import column_scores, evaluate_scores, overlap_rows
+from segclf.experiment import Experiment, new_experiment
+from segclf.study.page import results_page
+
+RULES = ("mean", "max", "tau")
+BASELINES = {
+    "ct_ich_2d": ("slice",),
+    "busi_lesion": (),
+    "busi_malignant": ("lesion_area_fraction",),
+    "ct_ich_3d": ("n_slices",),
+}
+"""Recipe to columns whose value alone is reported as a trivial baseline."""
+FOLDS: dict[str, tuple[int, ...]] = {"ct_ich_3d": (0,)}
+"""Recipes of which only some folds are run; all others run every fold."""
+STAGES = {"segment": pipeline.train_seg, "classify": pipeline.train_clf}
+TABLE = Path("docs/results.json")
+PAGE = Path("docs/results.md")
+
+Results = dict[str, dict[str, Any]]
+
+
+def main(names: list[str]) -> int:
+    """Run the cells that are missing, of the recipes named or of all; returns an exit code."""
+    if "SEGCLF_REALDATA" not in os.environ:
+        say("SEGCLF_REALDATA does not name the folder with the image sets: nothing is run")
+        return 2
+    results: Results = read_json(TABLE) if TABLE.is_file() else {}
+    code = 0
+    for name in names or list(BASELINES):
+        exp = new_experiment(Path(f"configs/{name}.yaml"), None, None, ())
+        folds = FOLDS.get(name) or tuple(exp.folds())
+        entry = results.setdefault(name, {"cells": {}})
+        for fold in folds:
+            for stage in STAGES:
+                try:
+                    run_cell(exp, stage, fold, entry["cells"])
+                except SegclfError as error:
+                    say(f"{name} {stage} fold {fold}: {error}")
+                    entry["cells"][cell_name(stage, fold)] = {"failed": error.wrong}
+                    code = error.exit_code
+                save(results)
+        done = [entry["cells"].get(cell_name(s, f), {}) for s in STAGES for f in folds]
+        if all("minutes" in cell for cell in done):
+            entry |= measure(exp, BASELINES[name])
+            save(results)
+    return code
+
+
+def save(results: Results) -> None:
+    """Write the table and the page that is made from it."""
+    write_json(TABLE, results)
+    write_text(PAGE, results_page(results))
+
+
+def cell_name(stage: str, fold: int | None) -> str:
+    """The key of a cell in the table."""
+    return stage if fold is None else f"{stage} fold {fold}"
+
+
+def run_cell(exp: Experiment, stage: str, fold: int | None, cells: dict[str, Any]) -> None:
+    """Train one network on one fold, unless that has been done, and note how long it took."""
+    key = cell_name(stage, fold)
+    part = (stage,) if stage == "segment" else (stage, exp.recipe.classify.head)
+    finished = exp.run.stage(*part, fold=fold) / "model.json"
+    if finished.is_file() and "minutes" in cells.get(key, {}):
+        return
+    start = time.monotonic()
+    with progress(f"{exp.recipe.name} {key}") as on_event:
+        STAGES[stage](exp, on_event, fold=fold, resume=True)
+    minutes = round((time.monotonic() - start) / 60, 2)
+    earlier = cells.get(key, {}).get("minutes", 0.0)
+    cells[key] = {"minutes": max(minutes, earlier)}  # a cell that was finished before took longer
+
+
+def measure(exp: Experiment, baselines: tuple[str, ...]) -> dict[str, Any]:
+    """Out-of-fold numbers of every method of a run: AUROC, operating point, Dice."""
+    for rule in RULES:
+        pipeline.summarize_masks(exp, rule)
+    frame = pipeline.split_frame(exp.split, exp.table)
+    tables = [pipeline.score_tables(exp)]
+    trained = set(tables[0]["fold"].dropna())
+    finding = exp.table.findings[0]
+    labels = exp.table.frame.set_index("case_id")[f"label_{finding}"]
+    for column in baselines:
+        scores = column_scores(
+            exp.table.frame, column, finding=finding, labels=labels, split=exp.split
+        ).assign(seed=exp.recipe.seed)
+        tables.append(scores[scores["fold"].isin(trained)] if trained else scores)
+    evaluation = evaluate_scores(
+        pd.concat(tables, ignore_index=True),
+        exp.table.frame,
+        by=(),
+        settings=exp.recipe.evaluate,
+        roles=exp.table.roles,
+        seed=exp.recipe.seed,
+        unit_name=exp.recipe.unit_name,
+    )
+    pipeline.evaluate(exp)
+    rows = evaluation.metrics.query("group_column == 'all'")
+    statistics = read_statistics(pipeline.predicted_folders(exp))
+    overlap = overlap_rows(statistics, frame, t=0.5)
+    return {
+        "findings": list(exp.table.findings),
+        "unit_name": exp.recipe.unit_name,
+        "metrics": plain(rows),
+        "overlap": plain(overlap[overlap["group_column"] == "all"]),
+        "steps": exp.recipe.train.steps,
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+
+
+def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain data; what is missing is None."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
