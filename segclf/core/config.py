@@ -20,6 +20,7 @@ from segclf.core.settings import (
     Settings,
     SplitSettings,
     SummarizeSettings,
+    Switch,
     TrainSettings,
 )
 from segclf.core.strict_yaml import dump_yaml, parse_yaml, read_yaml
@@ -67,7 +68,7 @@ class Recipe(Settings):
     names."""
     findings: tuple[str, ...] | None = None
     """What is looked for; default: the suffixes of `mask_*` and `label_*`, else `target`."""
-    exclusive: bool = False
+    exclusive: Switch = False
     """Findings exclude each other at a pixel (softmax with background) instead of independent."""
     mask_values: dict[int, str] = Field(default_factory=dict)
     """Pixel value to finding, for integer maps; binary masks need none."""

@@ -11,7 +11,9 @@ def seed_of(*key: int | str) -> int:
     The same key gives the same seed on every machine and in every process, so that results do
     not depend on the number of workers and a resumed run draws what the first one would have.
     """
-    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    # NumPy's own integers and strings have another repr, and are the same names and numbers.
+    plain = tuple(str(part) if isinstance(part, str) else int(part) for part in key)
+    digest = hashlib.blake2b(repr(plain).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 

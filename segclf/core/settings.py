@@ -6,12 +6,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+Switch = Annotated[bool, Field(strict=True)]  # `no` and `0` are not taken for false
 
 
 class Settings(BaseModel):
     """Base of all settings: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class SplitSettings(Settings):
@@ -116,8 +119,8 @@ class TrainSettings(Settings):
     devices: Positive = 1
     workers: int = Field(default=0, ge=0)
     """Processes that prepare cases; 0 prepares in the training process."""
-    deterministic: bool = True
-    tensorboard: bool = False
+    deterministic: Switch = True
+    tensorboard: Switch = False
     """Also write TensorBoard event files; needs the extra `tensorboard`."""
 
 
@@ -128,7 +131,7 @@ class SegmentSettings(Settings):
     """Train on crops of this shape; None trains on whole images."""
     foreground_share: Fraction = 0.5
     """Share of crops of positive cases that are centred on a positive pixel."""
-    bias_from_prior: bool = True
+    bias_from_prior: Switch = True
     """Start the output bias at the logit of the share of positive pixels in training masks."""
 
 
@@ -149,7 +152,7 @@ class PredictSettings(Settings):
     patch_px: tuple[int, ...] | None = None
     """Sliding window of this shape; None uses the training crop for 3D, whole images in 2D."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
-    flip_tta: bool = False
+    flip_tta: Switch = False
     """Average the logits over mirrored copies."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     component_t: float = 0.5
@@ -168,7 +171,7 @@ class SummarizeSettings(Settings):
     """Cost of a missed positive over the cost of a false alarm, for `cost`."""
     tau_unit: Literal["px", "mm2", "mL", "%"] = "px"
     """Unit of a fitted tau; a tau that is given brings its own."""
-    calibrate: bool = True
+    calibrate: Switch = True
     """Fit a logistic curve on validation cases that fills `probability`."""
     top_fraction: float = 0.01
     """Share of the most probable pixels that `topk` averages: 0.0001, 0.001, 0.01 or 0.1."""

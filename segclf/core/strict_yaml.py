@@ -26,6 +26,10 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | None):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key has to be a text or a number", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} appears twice", key_node.start_mark
@@ -44,6 +48,16 @@ for _tag, _pattern, _first in (
     ("float", r"^[-+]?\.(?:inf|Inf)$|^\.(?:nan|NaN)$", "-+."),
 ):
     _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+
+
+class _StrictDumper(yaml.SafeDumper):
+    """SafeDumper that quotes what `_StrictLoader` would read as something else than text."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401
+        return True
+
+
+_StrictDumper.yaml_implicit_resolvers = _StrictLoader.yaml_implicit_resolvers
 
 
 def _construct_int(loader: _StrictLoader, node: yaml.ScalarNode) -> int:
@@ -68,7 +82,8 @@ def parse_yaml(text: str, *, where: str) -> Any:  # noqa: ANN401
         )
     try:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a hardened SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
+        # The last three come from PyYAML's constructors for tags like `!!timestamp x`.
         mark = getattr(error, "problem_mark", None)
         place = f"{where}, line {mark.line + 1}" if mark else where
         raise ConfigError(
@@ -95,4 +110,4 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401
 
 def dump_yaml(value: Any) -> str:  # noqa: ANN401
     """YAML text of plain data, in the order given."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return yaml.dump(value, Dumper=_StrictDumper, sort_keys=False, allow_unicode=True)
