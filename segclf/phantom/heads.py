@@ -1,0 +1,33 @@
+"""What an image may look like: exclusive heads, and the ringed disc of `class_kind`."""
+
+HEADS: dict[str, tuple[tuple[str, str, str], int]] = {
+    "density": (("L", "M", "H"), 1),
+    "texture": (("fine", "medium", "coarse"), 1),
+    "habitus": (("wide", "round", "tall"), 1),
+    "organs": (("one", "two", "three"), 1),
+    "rim": (("none", "thin", "thick"), 0),
+    "centre": (("dark", "flat", "bright"), 1),
+    "speckle": (("none", "few", "many"), 0),
+    "stripes": (("none", "across", "along"), 0),
+}
+"""Head to its categories and the one that is drawn where the data set does not have the head.
+Mirroring an image keeps every category."""
+N_RINGS = 5
+
+
+def held_out_pairs(n_held_out: int) -> set[tuple[int, int]]:
+    """Categories of the first two heads that never meet in train or val.
+
+    Every category still occurs there: for up to 6 pairs, equal numbers always meet.
+    """
+    return {(k % 3, (k % 3 + 1 + k // 3) % 3) for k in range(n_held_out)}
+
+
+def kind_name(kind: int) -> str:
+    """The category of `class_kind` with this number."""
+    return f"kind{kind:02d}"
+
+
+def ring_code(kind: int) -> list[float]:
+    """+1 (bright) or -1 (dark) for each ring from the centre outwards: `kind` in binary."""
+    return [1.0 if kind >> ring & 1 else -1.0 for ring in range(N_RINGS)]
