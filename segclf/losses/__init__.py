@@ -1,1 +1,7 @@
-"""Losses by name."""
+"""Losses by name, for targets that may be tiny, empty or partly unknown."""
+
+from segclf.losses.overlap import dice, dice_ce, tversky
+from segclf.losses.pixelwise import ce, focal
+from segclf.losses.table import LOSSES, build_loss
+
+__all__ = ["LOSSES", "build_loss", "ce", "dice", "dice_ce", "focal", "tversky"]

@@ -1,1 +1,30 @@
-"""Networks by name."""
+"""Networks by name: segmenters for 2D and 3D, and classifiers on the same encoders."""
+
+from segclf.networks.output import finding_logits, set_output_bias
+from segclf.networks.parts import Parts, Stages, Steps
+from segclf.networks.pretrained import EncoderWeights, load_encoder, save_encoder
+from segclf.networks.segmenter import (
+    Classifier,
+    Features,
+    Segmenter,
+    build_classifier,
+    build_segmenter,
+)
+from segclf.networks.table import NETWORKS
+
+__all__ = [
+    "NETWORKS",
+    "Classifier",
+    "EncoderWeights",
+    "Features",
+    "Parts",
+    "Segmenter",
+    "Stages",
+    "Steps",
+    "build_classifier",
+    "build_segmenter",
+    "finding_logits",
+    "load_encoder",
+    "save_encoder",
+    "set_output_bias",
+]
