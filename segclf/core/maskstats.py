@@ -1,6 +1,6 @@
 """Every mask statistic, defined in NumPy: what prediction stores instead of probability maps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -187,7 +187,7 @@ def threshold_index(t: float) -> int:
     )
 
 
-def make_statistics(rows: list[Mapping[str, Any]]) -> MaskStatistics:
+def make_statistics(rows: Sequence[Mapping[str, Any]]) -> MaskStatistics:
     """The record of many rows; each holds the columns of `SCALARS` and both curves."""
     frame = pd.DataFrame(
         {

@@ -1,0 +1,98 @@
+"""Logits of a group of cases to the rows of the statistics table."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segclf.core.errors import CaseError
+from segclf.core.maskstats import THRESHOLDS, threshold_index
+from segclf.predict.engine import Engine, Group
+from segclf.predict.feed import Quarantined, Ready, set_aside, stack_truth
+from segclf.predict.maps import write_maps
+from segclf.predict.statistics import batch_statistics
+
+
+@dataclass(frozen=True)
+class CaseRows:
+    """The rows of one case, one per finding."""
+
+    index: int
+    rows: list[dict[str, Any]]
+
+
+def case_rows(
+    engine: Engine,
+    group: Group | Quarantined,
+    *,
+    fold: int | None,
+    maps: tuple[Path, str] | None,
+) -> list[CaseRows | Quarantined]:
+    """The rows of each case of a group; its maps are written if `maps` names folder and kind."""
+    if isinstance(group, Quarantined):
+        return [group]
+    truth = stack_truth(group.cases)
+    columns = batch_statistics(
+        group.logits.flatten(0, 1),
+        None if truth is None else truth.to(group.logits.device).flatten(0, 1),
+        component_index=threshold_index(engine.recipe.predict.component_t),
+    )
+    n_findings = len(engine.card.findings)
+    found: list[CaseRows | Quarantined] = []
+    for position, ready in enumerate(group.cases):
+        numbers = range(position * n_findings, (position + 1) * n_findings)
+        if np.isnan(columns["mean_p"][numbers]).any():
+            found.append(_not_finite(ready))
+            continue
+        fixed = _fixed(engine, ready, fold)
+        rows = [
+            fixed | {"finding": finding} | _row(columns, k)
+            for finding, k in zip(engine.card.findings, numbers, strict=True)
+        ]
+        found.append(CaseRows(ready.index, rows))
+        if maps is not None:
+            probability = group.logits[position].sigmoid().cpu().numpy()
+            write_maps(
+                maps[0],
+                ready.case,
+                ready.sample,
+                probability,
+                findings=engine.card.findings,
+                kind=maps[1],
+            )
+    return found
+
+
+def _fixed(engine: Engine, ready: Ready, fold: int | None) -> dict[str, Any]:
+    """What all rows of a case share."""
+    sample = ready.sample
+    return {
+        "case_id": ready.case.case_id,
+        "fold": pd.NA if fold is None else fold,
+        "n_px": math.prod(sample.input_shape),
+        "px_size": math.nan if sample.spacing_mm is None else math.prod(sample.spacing_mm),
+        "is_volume": engine.card.spatial_dims == 3,
+        "component_t": THRESHOLDS[threshold_index(engine.recipe.predict.component_t)],
+    }
+
+
+def _row(columns: dict[str, np.ndarray], k: int) -> dict[str, Any]:
+    row = {name: column[k] for name, column in columns.items()}
+    return row | {"true_px": pd.NA if row["true_px"] < 0 else row["true_px"]}
+
+
+def _not_finite(ready: Ready) -> Quarantined:
+    return set_aside(
+        ready.index,
+        ready.case,
+        CaseError(
+            "nonfinite_logits",
+            "the network answers with NaN or infinity.",
+            where=f"case {ready.case.case_id}",
+            expected="a finite logit at every pixel",
+            fix="set predict.precision: fp32; if it stays, look at the image's intensities",
+        ),
+    )
