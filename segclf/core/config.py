@@ -143,7 +143,7 @@ def validated(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
         others = len(error.errors()) - 1
         raise ConfigError(
             f"{key} = {first.get('input')!r} does not fit"
-            + (f" (and {others} more problems)." if others else "."),
+            + (f" (and {others} more)." if others else "."),
             where=where,
             expected=first["msg"],
             fix=f"correct {key}",
