@@ -1,0 +1,146 @@
+"""From resampled cells to estimates: folds and seeds averaged, intervals, and the reasons."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segclf.core.config import EvaluateSettings
+from segclf.evaluate.metrics import Metric
+from segclf.evaluate.resample import Replicates
+
+Row = dict[str, Any]
+"""A row of a result table: column to value."""
+FEW = 50
+"""Below this many patients of a class, percentile intervals are too narrow: in simulations with
+20 positive patients those of nominal 95 % held the truth in about 91 %."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many cases and patients an estimate rests on."""
+
+    n_cases: int
+    n_patients: int
+    n_positive: int
+    n_negative: int
+    n_positive_patients: int
+    n_negative_patients: int
+
+    def used_by(self, metric: Metric) -> dict[str, int]:
+        """Patients of the classes that the metric depends on."""
+        n = {"positive": self.n_positive_patients, "negative": self.n_negative_patients}
+        return n if metric.uses == "both" else {metric.uses[:-1]: n[metric.uses[:-1]]}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval; what is missing has a reason."""
+
+    estimate: float
+    lo: float
+    hi: float
+    n_boot_usable: int
+    reason: str
+
+
+def estimate(
+    metric: Metric,
+    values: np.ndarray,
+    counts: Counts,
+    settings: EvaluateSettings,
+    *,
+    unit: str,
+    unfit: str = "",
+) -> Estimate:
+    """The estimate and its percentile interval, or the reason why there is none.
+
+    Args:
+        metric: Decides which patients must be numerous enough.
+        values: (replicate,) the sample's value first, then the resampled ones; NaN = undefined.
+        counts: What the estimate rests on.
+        settings: `min_group` and `confidence`.
+        unit: The word for a patient.
+        unfit: Why the metric has no meaning here; empty if it has.
+    """
+    used = counts.used_by(metric)
+    small = [
+        f"{n} {kind} {unit}s (fewer than {settings.min_group})"
+        for kind, n in used.items()
+        if n < settings.min_group
+    ]
+    if unfit or small or np.isnan(values[0]):
+        reason = unfit or " and ".join(small) or f"undefined: {metric.undefined_for}"
+        return Estimate(np.nan, np.nan, np.nan, 0, reason)
+    agreed = f"every resample gives {values[0]:.3g}"
+    if values[0] == (1.0 if metric.higher_is_better else 0.0):
+        whom = " and ".join(f"{n} {kind}" for kind, n in used.items())
+        agreed = f"no errors among {whom} {unit}s"
+    lo, hi, n_usable, reason = percentile(values[1:], settings.confidence, agreed=agreed)
+    kind, n = min(used.items(), key=lambda item: item[1])
+    warning = f"wide, and likely still too narrow: {n} {kind} {unit}s" if n < FEW else ""
+    return Estimate(float(values[0]), lo, hi, n_usable, join(reason, warning))
+
+
+def percentile(
+    replicates: np.ndarray, confidence: float, *, agreed: str = "every resample agrees"
+) -> tuple[float, float, int, str]:
+    """Percentile interval of resampled values, number of usable ones, and what is wrong with it.
+
+    There is no interval (NaN) if fewer than half of the resamples are defined, or if all are the
+    same: a width of zero would claim certainty. `agreed` says what they agree on.
+    """
+    usable = replicates[~np.isnan(replicates)]
+    n, n_all = len(usable), len(replicates)
+    if n < max(n_all / 2, 2):
+        return np.nan, np.nan, n, f"no interval: {n} of {n_all} resamples are defined"
+    tail = (1 - confidence) / 2
+    lo, hi = np.quantile(usable, [tail, 1 - tail])
+    if hi - lo < 1e-12:
+        return np.nan, np.nan, n, f"bootstrap interval has no width: {agreed}"
+    reason = f"{n_all - n} of {n_all} resamples are undefined" if n < n_all else ""
+    return float(lo), float(hi), n, reason
+
+
+def average_cells(
+    metric: Metric, name: str, replicates: Replicates
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One value per method, slice and replicate, and the sample's values that it averages.
+
+    Scores of different folds come from different networks and are never pooled: the metric is
+    taken in each fold, then the mean over the folds that define it, then over seeds. Decisions
+    are comparable, so their counts are added over folds first.
+
+    Returns:
+        (method, slice, replicate) averages; of the sample, (method, slice, seed) and
+        (method, slice, seed, fold) values; NaN where undefined.
+    """
+    if metric.needs == "score":
+        by_fold = replicates.values[name]
+        by_seed = nanmean(by_fold, axis=3)
+        return nanmean(by_seed, axis=2), by_seed[..., 0], by_fold[..., 0]
+    counts = np.moveaxis(replicates.counts, 4, 0)
+    by_seed = of_counts(metric, counts.sum(axis=4, dtype=np.int64))
+    return nanmean(by_seed, axis=2), by_seed[..., 0], of_counts(metric, counts[..., 0])
+
+
+def of_counts(metric: Metric, counts: np.ndarray) -> np.ndarray:
+    """A metric of decisions from numbers of tn, fp, fn, tp along axis 0.
+
+    The four kinds of case make a table of four rows whose weights are the counts.
+    """
+    label, decision = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    return np.asarray(metric.function(label, decision, counts))
+
+
+def nanmean(values: np.ndarray, *, axis: int) -> np.ndarray:
+    """Mean over what is defined; NaN where nothing is."""
+    known = ~np.isnan(values)
+    n = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+
+def join(*reasons: str) -> str:
+    """Reasons in one text; empty ones are left out."""
+    return "; ".join(reason for reason in reasons if reason)

@@ -1,0 +1,180 @@
+"""The compiled part of the bootstrap: draw patients, then count them in the order of scores.
+
+Scores are sorted once. A replicate is a column of small integers, how often each patient was
+drawn, and one pass over the sorted cases counts many replicates side by side, exactly, in
+integers. Replicate 0 is the sample itself (every weight is 1).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+POSITIVE, OPENS, CLOSES = 1, 2, 4
+"""Bits of a mark: the case is positive; it is the first, or last, of a block of tied scores
+that holds a positive. A positive whose score nobody shares has all three."""
+NO_DECISION = 4
+"""Outcome code of a case without a decision; 0 to 3 are tn, fp, fn, tp."""
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # nowhere to write the cache, e.g. a read-only container
+        return numba.njit(nogil=True)(function)
+
+
+@_compiled
+def mix64(z: np.uint64) -> np.uint64:
+    """The output function of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@_compiled
+def draw_weights(
+    stratum_start: np.ndarray, seed: np.uint64, first: int, weights: np.ndarray
+) -> None:
+    """Fill `weights` with how often each patient is drawn in replicate `first` and those after it.
+
+    In each stratum as many patients are drawn, with replacement, as it has. A replicate depends
+    on the seed and its own number only, so batches and threads change nothing. The bias of the
+    multiply-shift draw is below stratum size / 2**32.
+
+    Args:
+        stratum_start: (stratum + 1,) int64; patients of a stratum are contiguous.
+        seed: Any 64-bit number.
+        first: Number of the first replicate; number 0 is the sample itself.
+        weights: (patient, replicate) uint8, overwritten.
+    """
+    low = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
+    weights[:] = np.uint8(0)
+    for b in range(weights.shape[1]):
+        if first + b == 0:
+            weights[:, b] = np.uint8(1)
+            continue
+        state = mix64(seed ^ mix64(np.uint64(first + b) * _GOLDEN))
+        for s in range(stratum_start.shape[0] - 1):
+            start = stratum_start[s]
+            size = stratum_start[s + 1] - start
+            span = np.uint64(size)
+            for i in range(0, size, 2):  # two draws from each 64-bit number
+                state += _GOLDEN
+                z = mix64(state)
+                weights[start + np.int64(((z & low) * span) >> half), b] += np.uint8(1)
+                if i + 1 < size:
+                    weights[start + np.int64(((z >> half) * span) >> half), b] += np.uint8(1)
+
+
+@_compiled
+def rank_cells(
+    patient: np.ndarray,
+    mark: np.ndarray,
+    start: np.ndarray,
+    weights: np.ndarray,
+    auroc: np.ndarray,
+    average_precision: np.ndarray,
+) -> None:
+    """AUROC and average precision of every cell and replicate, in one pass from the top score.
+
+    NaN where a replicate holds no positive or no negative of the cell.
+
+    Args:
+        patient: (row,) int32; rows of a cell are contiguous, in descending order of score.
+        mark: (row,) uint8; see POSITIVE, OPENS, CLOSES.
+        start: (cell + 1,) int64; where each cell begins.
+        weights: (patient, replicate) uint8.
+        auroc: (cell, replicate) float64, overwritten.
+        average_precision: (cell, replicate) float64, overwritten.
+    """
+    n = weights.shape[1]
+    for c in range(start.shape[0] - 1):
+        pos, neg = np.zeros(n, np.int32), np.zeros(n, np.int32)
+        pos_before, neg_before = np.zeros(n, np.int32), np.zeros(n, np.int32)
+        lost2 = np.zeros(n, np.int64)  # twice the pairs lost; a tie loses half a pair
+        gain = np.zeros(n, np.float64)  # positives times the precision at their score
+        for i in range(start[c], start[c + 1]):
+            w, m = weights[patient[i]], mark[i]
+            if m & OPENS:
+                pos_before[:] = pos
+                neg_before[:] = neg
+            if m & POSITIVE:
+                _add(pos, w)
+            else:
+                _add(neg, w)
+            if m & CLOSES:
+                _close_block(pos, neg, pos_before, neg_before, lost2, gain)
+        _finish(pos, neg, lost2, gain, auroc[c], average_precision[c])
+
+
+@_compiled
+def _add(into: np.ndarray, w: np.ndarray) -> None:
+    for b in range(w.shape[0]):
+        into[b] += w[b]
+
+
+@_compiled
+def _close_block(
+    pos: np.ndarray,
+    neg: np.ndarray,
+    pos_before: np.ndarray,
+    neg_before: np.ndarray,
+    lost2: np.ndarray,
+    gain: np.ndarray,
+) -> None:
+    """Score the positives of a block of ties against the negatives above and inside it."""
+    for b in range(pos.shape[0]):
+        new = pos[b] - pos_before[b]
+        lost2[b] += np.int64(new) * (np.int64(neg_before[b]) + np.int64(neg[b]))
+        called = max(pos[b] + neg[b], 1)
+        gain[b] += np.float64(new) * np.float64(pos[b]) / np.float64(called)
+
+
+@_compiled
+def _finish(
+    pos: np.ndarray,
+    neg: np.ndarray,
+    lost2: np.ndarray,
+    gain: np.ndarray,
+    auroc: np.ndarray,
+    average_precision: np.ndarray,
+) -> None:
+    for b in range(pos.shape[0]):
+        pairs2 = np.int64(2) * np.int64(pos[b]) * np.int64(neg[b])
+        auroc[b], average_precision[b] = np.nan, np.nan
+        if pairs2 > 0:
+            auroc[b] = np.float64(pairs2 - lost2[b]) / np.float64(pairs2)
+            average_precision[b] = gain[b] / np.float64(pos[b])
+
+
+@_compiled
+def count_cells(
+    patient: np.ndarray,
+    outcome: np.ndarray,
+    start: np.ndarray,
+    weights: np.ndarray,
+    counts: np.ndarray,
+) -> None:
+    """Weighted numbers of tn, fp, fn and tp of every cell and replicate.
+
+    Args:
+        patient: (row,) int32; rows of a cell are contiguous.
+        outcome: (row,) uint8; 0 to 3, or NO_DECISION.
+        start: (cell + 1,) int64; where each cell begins.
+        weights: (patient, replicate) uint8.
+        counts: (cell, 4, replicate) int32, overwritten.
+    """
+    counts[:] = 0
+    for c in range(start.shape[0] - 1):
+        for i in range(start[c], start[c + 1]):
+            k = outcome[i]
+            if k < 4:
+                w = weights[patient[i]]
+                into = counts[c, k]
+                for b in range(w.shape[0]):
+                    into[b] += w[b]

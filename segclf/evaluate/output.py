@@ -1,0 +1,128 @@
+"""An evaluation as files and as text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segclf.core.atomic import atomic_path, write_json
+from segclf.evaluate.estimates import Row
+from segclf.evaluate.run import Evaluation
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+    """Write `metrics.csv` and `.parquet`, `gaps.csv`, `robust.csv`, `grid.csv`, `ledger.json`.
+
+    `evaluation.json` holds the main numbers in short and is written last: where it is, the
+    others are complete. Every table carries the column `data` (`user` or `phantom`).
+    """
+    folder = Path(folder)
+    data = evaluation.ledger["data"]
+    for name in ("metrics", "gaps", "robust", "grid"):
+        table = getattr(evaluation, name).assign(data=data)
+        with atomic_path(folder / f"{name}.csv") as part:
+            table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+    with atomic_path(folder / "metrics.parquet") as part:
+        evaluation.metrics.assign(data=data).to_parquet(part, index=False)
+    write_json(folder / "ledger.json", evaluation.ledger)
+    write_json(folder / "evaluation.json", _compact(evaluation))
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """The main numbers as plain text of about 100 columns, ending with what was left out."""
+    ledger = evaluation.ledger
+    rows = evaluation.metrics.to_dict("records")
+    lines = [f"WARNING: {note}" for note in ledger["notes"]]
+    for finding in dict.fromkeys(row["finding"] for row in rows):
+        own = [row for row in rows if row["finding"] == finding]
+        lines += _overall_lines([row for row in own if row["group_column"] == "all"], ledger)
+        lines += _robust_lines(evaluation.robust, finding)
+        lines += _group_lines([row for row in own if row["group_column"] != "all"])
+        lines += _gap_lines(evaluation.gaps, finding)
+    left_out: dict[str, int] = {}
+    for entry in ledger["exclusions"]:
+        n_cases = max(entry["n_rows"], entry["n_cases"])
+        left_out[entry["reason"]] = left_out.get(entry["reason"], 0) + n_cases
+    lines += [f"left out: {n} rows: {reason}" for reason, n in left_out.items()]
+    n_missing = sum(np.isnan(row["estimate"]) for row in rows)
+    if n_missing:
+        lines.append(
+            f"not estimated: {n_missing} of {len(rows)} rows; the column `reason` says why"
+        )
+    return "\n".join(lines)
+
+
+def _overall_lines(rows: list[Row], ledger: Row) -> Iterator[str]:
+    unit = ledger["unit"]
+    by_method: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        by_method.setdefault(row["method"], {})[row["metric"]] = row
+    sizes = ((row["n_cases"], row["n_positive"], row["n_patients"]) for row in rows)
+    for n_cases, n_positive, n_patients in dict.fromkeys(sizes):
+        yield (
+            f"{rows[0]['finding']}: {n_cases} test cases, {n_positive} positive, "
+            f"{n_patients} {unit}s; {ledger['confidence']:.0%} intervals: {rows[0]['interval']}"
+        )
+    yield f"  {'method':<20} {'AUROC':<23} {'sensitivity':<23} specificity"
+    for method, found in by_method.items():
+        cells = [_shown(found.get(name)) for name in ("auroc", "sensitivity", "specificity")]
+        yield f"  {method:<20} {cells[0]:<23} {cells[1]:<23} {cells[2]}"
+
+
+def _robust_lines(robust: pd.DataFrame, finding: str) -> Iterator[str]:
+    rows = robust.loc[robust["finding"] == finding].to_dict("records")
+    if rows:
+        yield f"  AUROC and the shortcut {rows[0]['shortcut']}"
+    for row in rows:
+        n = "" if row["n_positive"] is None else f"{row['n_positive']}+ {row['n_negative']}-"
+        yield f"    {row['method']:<20} {row['quantity']:<18} {n:<12} {_shown(row)}"
+
+
+def _group_lines(rows: list[Row]) -> Iterator[str]:
+    shown = [row for row in rows if row["metric"] == "auroc"]
+    if shown:
+        yield "  AUROC by group"
+    order = list(dict.fromkeys((row["group_column"], row["group"]) for row in shown))
+    for row in sorted(shown, key=lambda row: order.index((row["group_column"], row["group"]))):
+        name = f"{row['group_column']} = {row['group']}"
+        n = f"{row['n_positive']}+ {row['n_negative']}-"
+        against = " (all negatives)" if row["negatives"] == "all" else ""
+        yield f"    {name:<24} {row['method']:<20} {n:<12} {_shown(row)}{against}"
+
+
+def _gap_lines(gaps: pd.DataFrame, finding: str) -> Iterator[str]:
+    is_shown = (gaps["finding"] == finding) & (gaps["metric"] == "auroc") & gaps["gap"].notna()
+    for row in gaps.loc[is_shown].to_dict("records"):
+        interval = _shown({"estimate": row["gap"], "lo": row["lo"], "hi": row["hi"]})
+        yield (
+            f"  worst {row['group_column']} of {row['n_groups']} for {row['method']}: "
+            f"{row['worst_group']} {row['worst']:.3f}, raw gap {interval}"
+        )
+
+
+def _shown(row: Row | None) -> str:
+    if row is None or np.isnan(row["estimate"]):
+        return "-" if row is None else f"- ({row['reason']})"
+    interval = "[no interval]" if np.isnan(row["lo"]) else f"[{row['lo']:.3f}, {row['hi']:.3f}]"
+    return f"{row['estimate']:.3f} {interval}"
+
+
+def _compact(evaluation: Evaluation) -> dict[str, Any]:
+    metrics, gaps = evaluation.metrics, evaluation.gaps
+    kept = ["method", "finding", "metric", "estimate", "lo", "hi", "reason"]
+    counts = ["n_cases", "n_patients", "n_positive", "n_negative"]
+    worst = ["method", "finding", "group_column", "metric", "worst_group", "worst", "gap"]
+    robust = ["method", "finding", "shortcut", "quantity", "estimate", "lo", "hi", "reason"]
+    ledger = {key: value for key, value in evaluation.ledger.items() if key != "exclusions"}
+    return ledger | {
+        "overall": _records(metrics.loc[metrics["group_column"] == "all", [*kept, *counts]]),
+        "worst": _records(gaps.loc[:, [*worst, "left_out", "reason"]]),
+        "robust": _records(evaluation.robust.loc[:, robust]),
+    }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain data, with None for what is missing."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")

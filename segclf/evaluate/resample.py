@@ -1,0 +1,174 @@
+"""Resample patients: every slice, fold, seed and method counted under the same draws."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from segclf.evaluate import kernel
+from segclf.evaluate.metrics import Metric
+from segclf.evaluate.sample import Sample
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A set of cases that gets rows of its own."""
+
+    column: str
+    group: str
+    member: np.ndarray
+    """(row,) bool over the rows of a sample."""
+    shares_negatives: bool = False
+    """Its positives are compared with all negatives of the sample."""
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Values under the resampled weights; replicate 0 is the sample itself.
+
+    Leading axes: (method, slice, seed, fold); last axis: replicate.
+    """
+
+    values: dict[str, np.ndarray]
+    """Per metric of scores, one number per cell and replicate; NaN where undefined."""
+    counts: np.ndarray
+    """(method, slice, seed, fold, 4, replicate): tn, fp, fn, tp."""
+
+    def of_slices(self, first: int, last: int) -> "Replicates":
+        """The replicates of slices `first` up to, not including, `last`."""
+        values = {name: array[:, first:last] for name, array in self.values.items()}
+        return Replicates(values, self.counts[:, first:last])
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Rows of all cells, cell after cell, in descending order of score."""
+
+    row: np.ndarray
+    patient: np.ndarray
+    mark: np.ndarray
+    outcome: np.ndarray
+    start: np.ndarray
+
+
+def resample(
+    sample: Sample,
+    slices: Sequence[Slice],
+    metrics: Mapping[str, Metric],
+    *,
+    n_boot: int,
+    seed: int,
+    n_threads: int = 1,
+) -> Replicates:
+    """Every metric of scores, and the counts behind metrics of decisions, under every draw.
+
+    Patients are drawn with replacement within strata (fold and whether a patient has a positive
+    case), so that every replicate keeps their numbers.
+
+    Args:
+        sample: The rows of one finding.
+        slices: The sets of cases to evaluate.
+        metrics: What to compute.
+        n_boot: Number of replicates besides the sample itself.
+        seed: Seed of the draws, 64 bits; the result depends on nothing else.
+        n_threads: Batches computed at a time; the numbers do not depend on it.
+
+    Source:
+        Patients stratified on their disease state: Rutter, Acad Radiol 7 (2000) 413.
+    """
+    cells = _cut_cells(sample, slices)
+    n_cells, n_columns = len(cells.start) - 1, n_boot + 1
+    ranks = {
+        name: np.full((n_cells, n_columns), np.nan)
+        for name in {"auroc", "average_precision"} | _called(metrics).keys()
+    }
+    counts = np.zeros((n_cells, 4, n_columns), np.int32)
+    n_patients = int(sample.stratum_start[-1])
+
+    def run_batch(first: int) -> None:
+        last = min(first + width, n_columns)
+        weights = np.empty((n_patients, last - first), np.uint8)
+        kernel.draw_weights(sample.stratum_start, np.uint64(seed), first, weights)
+        auroc, precision = np.empty((2, n_cells, last - first))
+        kernel.rank_cells(cells.patient, cells.mark, cells.start, weights, auroc, precision)
+        ranks["auroc"][:, first:last] = auroc
+        ranks["average_precision"][:, first:last] = precision
+        part = np.empty((n_cells, 4, last - first), np.int32)
+        kernel.count_cells(cells.patient, cells.outcome, cells.start, weights, part)
+        counts[:, :, first:last] = part
+        for name, metric in _called(metrics).items():
+            ranks[name][:, first:last] = _call(metric, sample, cells, weights)
+
+    width = batch_width(n_patients)
+    with ThreadPoolExecutor(max_workers=n_threads) as pool:
+        list(pool.map(run_batch, range(0, n_columns, width)))
+    shape = (len(sample.methods), len(slices), sample.n_seeds, sample.n_folds)
+    values = {
+        name: ranks[metric.kernel or name].reshape(*shape, n_columns)
+        for name, metric in metrics.items()
+        if metric.needs == "score"
+    }
+    return Replicates(values, counts.reshape(*shape, 4, n_columns))
+
+
+def batch_width(n_patients: int) -> int:
+    """Replicates counted side by side: 16 to 128, so that their weights stay in the cache."""
+    return int(np.clip(2 ** int(np.log2(max(2**20 / n_patients, 1.0))), 16, 128))
+
+
+def _cut_cells(sample: Sample, slices: Sequence[Slice]) -> _Cells:
+    """Cells in the order (method, slice, seed, fold)."""
+    n_blocks = sample.n_seeds * sample.n_folds
+    block = sample.seed * sample.n_folds + sample.fold
+    rows, starts = [], [np.zeros(1, np.int64)]
+    for method in range(len(sample.methods)):
+        own = np.flatnonzero(sample.method == method)
+        own = own[np.argsort(-sample.score[own], kind="stable")]
+        for part in slices:
+            members = own[part.member[own]]
+            if n_blocks > 1:
+                members = members[np.argsort(block[members], kind="stable")]
+            rows.append(members)
+            ends = np.searchsorted(block[members], np.arange(1, n_blocks + 1))
+            starts.append(starts[-1][-1] + ends)
+    row, start = np.concatenate(rows), np.concatenate(starts)
+    decision, positive = sample.decision[row], sample.positive[row]
+    called = np.where(np.isnan(decision), 0, decision).astype(np.uint8)
+    outcome = np.where(np.isnan(decision), kernel.NO_DECISION, 2 * positive + called)
+    return _Cells(
+        row=row,
+        patient=sample.patient[row],
+        mark=_marks(sample.score[row], positive, start),
+        outcome=outcome.astype(np.uint8),
+        start=start,
+    )
+
+
+def _marks(score: np.ndarray, positive: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Which row is positive, and which opens or closes a block of ties that holds a positive."""
+    opens = np.ones(len(score), bool)
+    opens[1:] = score[1:] != score[:-1]
+    opens[start[start < len(score)]] = True
+    block = np.cumsum(opens) - 1
+    holds = np.bincount(block, positive) > 0 if len(score) else np.zeros(0, bool)
+    closes = np.ones(len(score), bool)
+    closes[:-1] = opens[1:]
+    mark = positive * kernel.POSITIVE + opens * kernel.OPENS + closes * kernel.CLOSES
+    return np.where(holds[block], mark, 0).astype(np.uint8)
+
+
+def _called(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    return {n: m for n, m in metrics.items() if m.needs == "score" and m.kernel is None}
+
+
+def _call(metric: Metric, sample: Sample, cells: _Cells, weights: np.ndarray) -> np.ndarray:
+    """A metric that the compiled pass does not know, called per cell and replicate."""
+    values = np.full((len(cells.start) - 1, weights.shape[1]), np.nan)
+    label = sample.positive[cells.row].astype(np.int8)
+    score = sample.score[cells.row]
+    for c, (start, end) in enumerate(zip(cells.start[:-1], cells.start[1:], strict=True)):
+        for b in range(weights.shape[1] if end > start else 0):
+            weight = weights[cells.patient[start:end], b].astype(np.float64)
+            values[c, b] = metric.function(label[start:end], score[start:end], weight)
+    return values

@@ -1,0 +1,125 @@
+"""The long, tidy table: one row per method, finding, group and metric."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from segclf.core.config import EvaluateSettings
+from segclf.evaluate.estimates import Counts, Row, average_cells, estimate, join, nanmean
+from segclf.evaluate.metrics import Metric
+from segclf.evaluate.resample import Replicates, Slice
+from segclf.evaluate.sample import Sample
+
+METRIC_COLUMNS = (
+    *("method", "finding", "group_column", "group", "metric", "estimate", "lo", "hi", "interval"),
+    *("n_cases", "n_patients", "n_positive", "n_negative"),
+    *("n_positive_patients", "n_negative_patients", "negatives", "n_boot_usable"),
+    *("n_folds", "fold_min", "fold_max", "n_seeds", "seed_min", "seed_max", "reason"),
+)
+_NO_DECISIONS = "the score table has no decisions"
+SHARED_NEGATIVES = "all strata share the negatives: see the row of all cases"
+_NO_PREVALENCE = "one stratum of positives against all negatives has no prevalence of its own"
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """One row of the table, with the resampled values behind it."""
+
+    metric: Metric
+    row: Row
+    replicates: np.ndarray
+    """(replicate,) without the sample's own value."""
+
+
+def metric_rows(
+    sample: Sample,
+    slices: Sequence[Slice],
+    metrics: Mapping[str, Metric],
+    replicates: Replicates,
+    settings: EvaluateSettings,
+    *,
+    unit: str,
+) -> Iterator[Estimated]:
+    """Every metric of every slice and method, with its interval, counts and reason."""
+    averaged = {name: average_cells(m, name, replicates) for name, m in metrics.items()}
+    for index, method in enumerate(sample.methods):
+        is_method = sample.method == index
+        has_block = np.zeros((sample.n_seeds, sample.n_folds), bool)
+        has_block[sample.seed[is_method], sample.fold[is_method]] = True
+        for s, part in enumerate(slices):
+            member = part.member & is_method
+            counts = count_slice(sample, member)
+            shared: Row = asdict(counts) | {"method": method, "finding": sample.finding}
+            shared |= {"group_column": part.column, "group": part.group}
+            shared["negatives"] = "all" if part.shares_negatives else "of the group"
+            shared["interval"] = interval_name(unit)
+            is_undecided = np.isnan(sample.decision[member])
+            for name, metric in metrics.items():
+                values, by_seed, by_fold = (array[index, s] for array in averaged[name])
+                unfit = _unfit(metric, part, is_undecided)
+                found = estimate(metric, values, counts, settings, unit=unit, unfit=unfit)
+                row = shared | {"metric": name} | asdict(found)
+                row |= _spread(by_seed, by_fold, has_block, is_shown=not np.isnan(found.estimate))
+                if not np.isnan(found.estimate):
+                    left_out = _left_out(metric, by_fold, has_block, is_undecided)
+                    row["reason"] = join(found.reason, left_out)
+                yield Estimated(metric, {key: row[key] for key in METRIC_COLUMNS}, values[1:])
+
+
+def count_slice(sample: Sample, member: np.ndarray) -> Counts:
+    """Cases and patients among the rows `member`; each counts once over folds and seeds."""
+    n_patients = int(sample.stratum_start[-1])
+
+    def n_of(code: np.ndarray, n_codes: int, rows: np.ndarray) -> int:
+        seen = np.zeros(n_codes, bool)
+        seen[code[rows]] = True
+        return int(seen.sum())
+
+    parts = (member, member & sample.positive, member & ~sample.positive)
+    cases = [n_of(sample.case, len(sample.case_ids), rows) for rows in parts]
+    patients = [n_of(sample.patient, n_patients, rows) for rows in parts]
+    return Counts(cases[0], patients[0], cases[1], cases[2], patients[1], patients[2])
+
+
+def interval_name(unit: str) -> str:
+    """How intervals were made, for the column `interval`."""
+    return f"percentile, {unit} bootstrap"
+
+
+def _unfit(metric: Metric, part: Slice, is_undecided: np.ndarray) -> str:
+    if metric.needs == "decision" and len(is_undecided) and is_undecided.all():
+        return _NO_DECISIONS
+    if part.shares_negatives and metric.uses == "negatives":
+        return SHARED_NEGATIVES
+    return _NO_PREVALENCE if part.shares_negatives and metric.uses_prevalence else ""
+
+
+def _spread(
+    by_seed: np.ndarray, by_fold: np.ndarray, has_block: np.ndarray, *, is_shown: bool
+) -> Row:
+    """Smallest and largest value over folds and over seeds, where there are several."""
+    row: Row = {}
+    for kind, values, axis in (("fold", nanmean(by_fold, axis=0), 0), ("seed", by_seed, 1)):
+        known = values[~np.isnan(values)]
+        row[f"n_{kind}s"] = n_blocks = int(has_block.any(axis=axis).sum())
+        is_spread = is_shown and n_blocks > 1
+        row[f"{kind}_min"] = float(known.min()) if is_spread else np.nan
+        row[f"{kind}_max"] = float(known.max()) if is_spread else np.nan
+    return row
+
+
+def _left_out(
+    metric: Metric, by_fold: np.ndarray, has_block: np.ndarray, is_undecided: np.ndarray
+) -> str:
+    if metric.needs == "decision":
+        n = int(is_undecided.sum())
+        return f"{n} rows without a decision left out" if n else ""
+    n_undefined = int((np.isnan(by_fold) & has_block).sum())
+    what = "folds" if has_block.shape[0] == 1 else "folds and seeds"
+    return (
+        f"mean of {int(has_block.sum()) - n_undefined} {what}; {n_undefined} left out, "
+        f"{metric.undefined_for}"
+        if n_undefined
+        else ""
+    )

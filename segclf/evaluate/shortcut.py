@@ -1,0 +1,110 @@
+"""Does the score follow a feature that should not matter? Robust AUROC and the 2 x 2 grid."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from segclf.core.config import EvaluateSettings
+from segclf.evaluate.estimates import Row, average_cells, estimate, join, percentile
+from segclf.evaluate.metrics import METRICS
+from segclf.evaluate.resample import Replicates, Slice
+from segclf.evaluate.rows import count_slice, interval_name
+from segclf.evaluate.sample import Sample
+
+GRID = (("without", "with"), ("with", "without"), ("with", "with"), ("without", "without"))
+"""The feature in the positives, and in the negatives, of each AUROC."""
+ROBUST, ALIGNED = GRID[0], GRID[1]
+_COUNTS = ("n_positive", "n_negative", "n_positive_patients", "n_negative_patients")
+_VALUES = ("estimate", "lo", "hi", "interval", *_COUNTS, "n_boot_usable", "reason")
+GRID_COLUMNS = ("method", "finding", "shortcut", "positives", "negatives", *_VALUES)
+ROBUST_COLUMNS = ("method", "finding", "shortcut", "quantity", "definition", *_VALUES)
+_DEFINITIONS = {
+    "robust": "positives without the shortcut against negatives with it",
+    "aligned": "positives with the shortcut against negatives without it",
+    "aligned - robust": "how much the ranking leans on the shortcut; about 0 if it does not",
+}
+
+
+def shortcut_slices(sample: Sample, present: np.ndarray) -> list[Slice]:
+    """The four sets of cases of the grid, in the order of GRID.
+
+    Args:
+        sample: The rows of one finding.
+        present: (row,) 1.0 with the feature, 0.0 without, NaN where not known (in no set).
+    """
+    is_state = {"with": present == 1, "without": present == 0}
+    return [
+        Slice(
+            "shortcut",
+            f"{positives}/{negatives}",
+            np.where(sample.positive, is_state[positives], is_state[negatives]),
+        )
+        for positives, negatives in GRID
+    ]
+
+
+def shortcut_rows(
+    sample: Sample,
+    name: str,
+    slices: list[Slice],
+    replicates: Replicates,
+    settings: EvaluateSettings,
+    *,
+    unit: str,
+) -> tuple[list[Row], list[Row]]:
+    """The rows of robust AUROC and those of the grid, for every method.
+
+    Args:
+        sample: The rows of one finding.
+        name: The shortcut, for the rows.
+        slices: From `shortcut_slices`.
+        replicates: Resampled values of these slices.
+        settings: `min_group` and `confidence`.
+        unit: The word for a patient.
+
+    Source:
+        Saab et al., PMLR 182 (2022) 760; Hooper et al., NeurIPS 2023.
+    """
+    averaged = average_cells(METRICS["auroc"], "auroc", replicates)[0]
+    all_robust: list[Row] = []
+    all_grid: list[Row] = []
+    for index, method in enumerate(sample.methods):
+        shared: Row = {"method": method, "finding": sample.finding, "shortcut": name}
+        shared["interval"] = interval_name(unit)
+        cells: dict[tuple[str, str], Row] = {}
+        for s, (key, part) in enumerate(zip(GRID, slices, strict=True)):
+            counts = count_slice(sample, part.member & (sample.method == index))
+            found = estimate(METRICS["auroc"], averaged[index, s], counts, settings, unit=unit)
+            cells[key] = shared | asdict(counts) | asdict(found)
+        robust = [
+            cells[ROBUST] | {"quantity": "robust"},
+            cells[ALIGNED] | {"quantity": "aligned"},
+            _difference(cells, averaged[index, :2], settings) | {"quantity": "aligned - robust"},
+        ]
+        for row in robust:
+            row["definition"] = _DEFINITIONS[str(row["quantity"])]
+        grid = [cells[key] | {"positives": key[0], "negatives": key[1]} for key in GRID]
+        all_robust += [{name: row[name] for name in ROBUST_COLUMNS} for row in robust]
+        all_grid += [{name: row[name] for name in GRID_COLUMNS} for row in grid]
+    return all_robust, all_grid
+
+
+def _difference(
+    cells: dict[tuple[str, str], Row],
+    values: np.ndarray,
+    settings: EvaluateSettings,
+) -> Row:
+    """Aligned minus robust, resampled jointly; missing if either is."""
+    missing = [
+        f"{name}: {cells[key]['reason']}"
+        for name, key in (("robust", ROBUST), ("aligned", ALIGNED))
+        if np.isnan(cells[key]["estimate"])
+    ]
+    row: Row = cells[ROBUST] | dict.fromkeys(_COUNTS)
+    if missing:
+        row |= dict.fromkeys(("estimate", "lo", "hi"), np.nan)
+        return row | {"n_boot_usable": 0, "reason": join(*missing)}
+    difference = values[1] - values[0]
+    lo, hi, n_usable, reason = percentile(difference[1:], settings.confidence)
+    row |= {"estimate": float(difference[0]), "lo": lo, "hi": hi}
+    return row | {"n_boot_usable": n_usable, "reason": reason}
