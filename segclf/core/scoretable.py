@@ -127,12 +127,15 @@ def read_scores(path: Path) -> pd.DataFrame:
     return check_scores(frame, shown(file))
 
 
-def write_scores(folder: Path, scores: pd.DataFrame, record: Mapping[str, Any]) -> None:
+def write_scores(
+    folder: Path, scores: pd.DataFrame, record: Mapping[str, Any], *, record_name: str = RECORD
+) -> None:
     """Write `scores.parquet`, `scores.csv` and `summarizer.json` into `folder`, each atomically.
 
     Text in the CSV that a spreadsheet would run as a formula gets a leading apostrophe, which
     `read_scores` takes off again. NumPy arrays in the record go to `summarizer.npz` under their
     place in the record. The record is written last: where it is, the tables are complete.
+    `record_name` is another name for its file.
 
     Raises:
         DataError: `scores` is not a score table.
@@ -151,7 +154,7 @@ def write_scores(folder: Path, scores: pd.DataFrame, record: Mapping[str, Any]) 
             np.savez_compressed(stream, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType] (names are not keywords)
     else:
         (folder / ARRAYS).unlink(missing_ok=True)
-    write_json(folder / RECORD, plain)
+    write_json(folder / record_name, plain)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
