@@ -158,12 +158,13 @@ def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
     """`array` as integers; many tools store masks as floating point."""
     if array.dtype.kind in "ui":
         return array
-    if not np.isfinite(array).all() or not (array == np.rint(array)).all():
-        odd = array[~np.isfinite(array) | (array != np.rint(array))]
+    is_odd = ~(np.abs(array) < 2**31) | (array != np.rint(array))  # ~ catches NaN as well
+    if is_odd.any():
         raise bad_file(
             "bad_mask",
             path,
-            f"the mask holds {odd.size} values that are not whole numbers, such as {odd[0]!s}.",
+            f"the mask holds {is_odd.sum()} values that are not whole numbers, such as "
+            f"{array[is_odd][0]!s}.",
             expected="integers: 0 is background",
             fix="threshold a probability map first; resample masks with nearest neighbour",
         )

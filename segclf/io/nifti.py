@@ -124,11 +124,12 @@ def _raw_header(stream: BinaryIO) -> NiftiHeader:
     block = stream.read(HEADER_BYTES)
     if len(block) < 348:
         raise EOFError(f"{len(block)} bytes of header, 348 needed")
-    sizes = {struct.unpack(order + "i", block[:4])[0] for order in "<>"}
-    if 540 in sizes and len(block) == HEADER_BYTES:
-        return nib.Nifti2Header(block)
-    if 348 in sizes and block[344:347] == b"n+1":
-        return nib.Nifti1Header(block[:348])
+    for order in "<>":  # the size of the header, its first number, tells the byte order
+        size = struct.unpack(order + "i", block[:4])[0]
+        if size == 540 and len(block) == HEADER_BYTES:
+            return nib.Nifti2Header(block, endianness=order, check=False)
+        if size == 348 and block[344:347] == b"n+1":
+            return nib.Nifti1Header(block[:348], endianness=order, check=False)
     raise ValueError("the magic number is not that of a single-file NIfTI")
 
 
@@ -156,9 +157,7 @@ def _check(header: NiftiHeader, path: Path, limits: Limits) -> int:
     itemsize = max(dtype.itemsize, _decoded_dtype(header).itemsize)
     space = shape[:3] if _n_dims(shape) == 3 else sorted(shape[:3])[1:]
     n_bytes = check_size(path, (shape[3], *space), itemsize, limits)
-    offset, n_stored = int(header.get_data_offset()), math.prod(shape) * dtype.itemsize
-    if not 0 <= offset <= MAX_OFFSET_BYTES:
-        raise ValueError(f"the header puts the voxels at byte {offset}")
+    offset, n_stored = _offset(header), math.prod(shape) * dtype.itemsize
     n_file = os.path.getsize(path)
     if n_file * (MAX_DEFLATE_RATIO if _is_packed(path) else 1) < offset + n_stored:
         raise bad_file(
@@ -169,6 +168,14 @@ def _check(header: NiftiHeader, path: Path, limits: Limits) -> int:
             fix="copy or export the file again",
         )
     return n_bytes
+
+
+def _offset(header: NiftiHeader) -> int:
+    """First byte of the voxels; some writers leave the field at 0."""
+    offset = max(int(header.get_data_offset()), header.single_vox_offset)
+    if offset > MAX_OFFSET_BYTES:
+        raise ValueError(f"the header puts the voxels at byte {offset}")
+    return offset
 
 
 def _shape(header: NiftiHeader) -> tuple[int, ...]:
@@ -209,8 +216,12 @@ def _layout(
 
 def _affine(header: NiftiHeader, path: Path) -> np.ndarray:
     """Stored affine in mm."""
+    header = header.copy()
+    for axis, n_px in enumerate(_shape(header)[:3], start=1):
+        if n_px == 1 and header["pixdim"][axis] == 0:
+            header["pixdim"][axis] = 1.0  # 2D writers leave the missing axis at 0
     affine = np.array(header.get_best_affine(), dtype=np.float64)
-    affine[:3] *= TO_MM[header.get_xyzt_units()[0]]
+    affine[:3] *= TO_MM[str(header.get_xyzt_units()[0])]
     if not np.isfinite(affine).all() or min(_spacing_mm(affine)) <= 0 or not _is_regular(affine):
         raise bad_file(
             "bad_geometry",
@@ -239,14 +250,14 @@ def _voxels(stream: BinaryIO, header: NiftiHeader, shape: tuple[int, ...]) -> np
     """Stored voxels (x, y, z, channel); never more bytes are unpacked than the header declares."""
     dtype = header.get_data_dtype()
     n_bytes = math.prod(shape) * dtype.itemsize
-    stream.seek(int(header.get_data_offset()))
+    stream.seek(_offset(header))
     data = stream.read(n_bytes)
     if len(data) < n_bytes:
         raise EOFError(f"{len(data)} of {n_bytes} bytes of voxels")
     stream.read(1)  # at the end of a gzip stream this checks its checksum
+    if dtype.names:  # RGB24: a byte per colour, interleaved
+        return np.moveaxis(np.frombuffer(data, np.uint8).reshape(3, *shape[:3], order="F"), 0, -1)
     voxels = np.frombuffer(data, dtype).reshape(shape, order="F")
-    if dtype.names:  # RGB24: a byte per colour
-        return np.stack([voxels[name][..., 0] for name in ("R", "G", "B")], axis=-1)
     return voxels.astype(dtype.newbyteorder("="), copy=False)
 
 

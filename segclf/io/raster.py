@@ -108,7 +108,7 @@ def mask_plane(array: np.ndarray, path: Path) -> np.ndarray:
         return array
     colour = without_alpha(array)
     alpha = array[..., colour.shape[-1] :]
-    if (colour == colour[..., :1]).all() and (alpha == alpha.flat[0] if alpha.size else True):
+    if (colour == colour[..., :1]).all() and (alpha == alpha[:1, :1]).all():
         return colour[..., 0]
     raise bad_file(
         "bad_mask",

@@ -1,0 +1,46 @@
+"""Choosing a format by suffix."""
+
+import numpy as np
+import pytest
+
+from segclf.core.errors import CaseError
+from segclf.io import read_image, suffix_of, write_image
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("a.PNG", ".png"), ("scan.v2.nii.gz", ".nii.gz"), ("scan.1.png", ".png"), ("a.gz", ".gz"),
+     ("none", "")],
+)  # fmt: skip
+def test_the_suffix_is_the_whole_one_in_lower_case(tmp_path, name, suffix):
+    assert suffix_of(tmp_path / name) == suffix
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.dcm.txt", "a", "a.gz"])
+def test_an_unknown_suffix_lists_the_known_ones(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(CaseError, match=r"one of \.png") as caught:
+        read_image(tmp_path / name)
+    assert caught.value.reason == "unknown_format"
+
+
+def test_a_missing_file_and_a_folder_have_their_own_reasons(tmp_path):
+    (tmp_path / "b.png").mkdir()
+    for name, reason in (("a.png", "missing_file"), ("b.png", "not_a_file")):
+        with pytest.raises(CaseError) as caught:
+            read_image(tmp_path / name)
+        assert caught.value.reason == reason
+        assert str(tmp_path) not in str(caught.value)
+
+
+def test_an_upper_case_suffix_is_read(tmp_path):
+    write_image(tmp_path / "A.PNG", np.ones((1, 3, 3), np.uint8))
+    assert read_image(tmp_path / "A.PNG").array.sum() == 9
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    write_image(tmp_path / "a.png", np.ones((1, 3, 3), np.uint8))
+    with pytest.raises(ValueError, match="float64"):
+        write_image(tmp_path / "a.png", np.ones((1, 3, 3)))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert read_image(tmp_path / "a.png").array.sum() == 9
