@@ -89,7 +89,7 @@ def _draw_anatomy(
     inside += 0.25 * _soft(1 - _radius(place, spine, np.array([0.11, 0.11, 2.0][:n_axes])), 0.4)
     inside += (-0.12, 0.0, 0.12)[look["centre"]] * (1 - body**2)
     inside += (0.0, 0.2, 0.2)[look["rim"]] * _soft(body - (1, 0.93, 0.84)[look["rim"]], 0.05)
-    inside += _draw_speckle((0, 15, 60)[look["speckle"]], settings.size_px, rng)
+    inside += _draw_speckle((0, 20, 80)[look["speckle"]], settings.size_px, rng)
     if look["stripes"]:
         inside += 0.07 * np.sin(16 * place[look["stripes"] - 1])
     return body, 0.04 + inside * _soft(1 - body)
@@ -97,7 +97,7 @@ def _draw_anatomy(
 
 def _draw_speckle(n_dots: int, size_px: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     dots = np.zeros(size_px)
-    where = (rng.random((60, len(size_px))) * size_px).astype(int)[:n_dots]
+    where = (rng.uniform(0.15, 0.85, (80, len(size_px))) * size_px).astype(int)[:n_dots]
     dots[tuple(where.T)] = 0.3
     return dots
 
