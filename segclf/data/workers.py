@@ -63,10 +63,15 @@ def ordered(
             multiprocessing_context="fork" if sys.platform == "linux" else None,
         )
         outcomes = iter(loader)
-    for outcome in outcomes:
-        if isinstance(outcome, SegclfError):
-            raise outcome
-        yield outcome
+    try:
+        for outcome in outcomes:
+            if isinstance(outcome, SegclfError):
+                raise outcome
+            yield outcome
+    finally:
+        # The workers end here, by the last reference to them. Left to the collector of cycles
+        # (a traceback holds this frame) they would be waited for, five seconds each.
+        del outcomes
 
 
 def _start(on_start: Callable[[int], None], _worker: int) -> None:

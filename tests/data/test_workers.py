@@ -1,4 +1,7 @@
 import functools
+import gc
+import multiprocessing
+import time
 
 import pytest
 import torch
@@ -46,12 +49,24 @@ def test_a_worker_uses_one_thread():
     assert list(ordered(threads_of, range(2), workers=1)) == [1, 1]
 
 
-def test_leaving_early_ends_the_workers():
-    values = ordered(square, range(1000), workers=1)
+def children():
+    return len(multiprocessing.active_children())
+
+
+def test_workers_end_at_once_when_the_reader_leaves_early():
+    values = ordered(square, range(1000), workers=2)
     next(values)
-    loader = values.gi_frame.f_locals["outcomes"]
-    (process,) = loader._workers
-    del loader
+    assert children() == 2
     values.close()
-    process.join(timeout=10)
-    assert process.exitcode is not None
+    assert children() == 0
+
+
+def test_workers_end_at_once_after_an_error():
+    start = time.perf_counter()
+    values = ordered(functools.partial(fails_at, bad=0), range(50), workers=2)
+    with pytest.raises(CaseError) as caught:
+        next(values)
+    assert children() == 0
+    del values, caught
+    gc.collect()
+    assert time.perf_counter() - start < 4  # seconds; 10 when the collector ends them
