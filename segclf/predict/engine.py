@@ -1,6 +1,7 @@
 """A loaded model and how it is run: device, precision, window, mirrored copies."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,15 @@ from segclf.core.records import Case
 from segclf.core.runs import shown
 from segclf.networks import Segmenter, finding_logits
 from segclf.predict.feed import Quarantined, Ready, batches, by_input_shape, read_ahead
-from segclf.predict.identity import differences, image_settings, window_px
+from segclf.predict.identity import differences, image_settings
 from segclf.predict.prepare import REDUCED, prepare_network
-from segclf.segment import ModelCard, load_segmenter
-from segclf.segment.infer import infer_logits
+from segclf.segment import ModelCard, infer_logits, load_segmenter
+from segclf.segment.infer import window_px
 from segclf.training.runtime import PrecisionName, memory_format, pick_device, pick_precision
+
+LARGE_PX = {2: 2**22, 3: 2**23}
+"""Images with more pixels than this never enter the network whole; about 2048 x 2048 and 203^3."""
+LARGE_WINDOW_PX = {2: (1024, 1024), 3: (128, 128, 128)}
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ def load_engine(model_folder: Path, recipe: Recipe) -> Engine:
         ConfigError: Settings of the recipe contradict each other or the device.
     """
     network, card = load_segmenter(model_folder)
-    trained_on = image_settings(Recipe.model_validate(card.recipe))
-    if differs := differences(trained_on, image_settings(recipe), "image."):
+    trained_on, now = image_settings(card.image), image_settings(recipe.image)
+    if differs := differences(trained_on, now, "image."):
         raise IntegrityError(
             "the model was trained on images prepared in another way: " + "; ".join(differs) + ".",
             where=shown(model_folder),
@@ -136,7 +141,13 @@ def _window_logits(engine: Engine, image: Tensor) -> Tensor:
         return infer_logits(
             engine.network,
             image,
-            patch_px=window_px(engine.recipe),
+            patch_px=window_px(engine.recipe) or window_if_large(image.shape[2:]),
             overlap=engine.recipe.predict.overlap,
             batch_size=engine.recipe.predict.batch_size,
         )
+
+
+def window_if_large(space: Sequence[int]) -> tuple[int, ...] | None:
+    """The window for images that are too large for one pass; None for others."""
+    n_axes = len(space)
+    return LARGE_WINDOW_PX[n_axes] if math.prod(space) > LARGE_PX[n_axes] else None

@@ -9,8 +9,10 @@ from segclf.core.config import Recipe
 from segclf.core.errors import IntegrityError
 from segclf.core.records import Case
 from segclf.core.runs import shown
+from segclf.core.settings import ImageSettings
 from segclf.core.statstable import SCHEMA_VERSION, read_identity
-from segclf.segment import ModelCard
+from segclf.segment.infer import window_px
+from segclf.training import ModelCard
 
 Identity = dict[str, Any]
 WITHOUT_EFFECT = {"batch_size", "workers", "precision"}
@@ -26,26 +28,19 @@ def identity_of(card: ModelCard, recipe: Recipe, *, precision: str, fold: int | 
         "findings": list(card.findings),
         "exclusive": card.exclusive,
         "fold": fold,
-        "image": image_settings(recipe),
+        "image": image_settings(recipe.image),
         "predict": {
             **predict,
             "precision": precision,
-            "patch_px": window_px(recipe),
+            "patch_px": list(window) if (window := window_px(recipe)) else None,
             "flip_axes": list(recipe.augment.flip_axes) if recipe.predict.flip_tta else [],
         },
     }
 
 
-def image_settings(recipe: Recipe) -> dict[str, Any]:
+def image_settings(settings: ImageSettings) -> dict[str, Any]:
     """The settings by which files become what the network sees."""
-    return recipe.image.model_dump(mode="json", exclude={"cache_gib"})
-
-
-def window_px(recipe: Recipe) -> tuple[int, ...] | None:
-    """Shape of the sliding window that the recipe asks for; None for whole images."""
-    if recipe.predict.patch_px is None and recipe.image.spatial_dims == 3:
-        return recipe.segment.patch_px
-    return recipe.predict.patch_px
+    return settings.model_dump(mode="json", exclude={"cache_gib"})
 
 
 def check_same(folder: Path, identity: Identity) -> None:
