@@ -167,6 +167,8 @@ def evaluate(
         settings=exp.recipe.evaluate,
         roles=exp.table.roles,
         seed=exp.recipe.seed,
+        unit_name=exp.recipe.unit_name,
+        data=exp.recipe.data,
     )
     folder = exp.run.stage("evaluate")
     write_evaluation(folder, evaluation)

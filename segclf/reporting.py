@@ -1,0 +1,156 @@
+"""Gather what the stages of a run wrote, and make the report of it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segclf import pipeline
+from segclf.console import EventSink
+from segclf.core.atomic import read_json
+from segclf.core.config import recipe_yaml
+from segclf.core.provenance import hardware, versions
+from segclf.core.records import Case
+from segclf.core.scoretable import read_record, read_scores
+from segclf.data import read_truth
+from segclf.experiment import Experiment
+from segclf.io import read_image
+from segclf.predict import predict_maps
+from segclf.report import GalleryItem, ReportContent, planes_of, write_report
+
+N_WORST = 6
+"""Missed cases and false alarms shown, each."""
+GALLERY_RULE = "tau"
+
+
+def make_report(exp: Experiment, on_event: EventSink) -> Path:
+    """Write the page of a run from the files of its stages; returns its path.
+
+    The maps of the errors that the page shows are predicted anew.
+    """
+    evaluated = exp.run.stage("evaluate")
+    tables = {
+        name: pd.read_csv(evaluated / f"{name}.csv")
+        for name in ("gaps", "robust", "grid", "overlap")
+        if (evaluated / f"{name}.csv").is_file()
+    }
+    record_folder = exp.run.stage("summarize", GALLERY_RULE)
+    has_rule = (record_folder / "scores.parquet").is_file()
+    content = ReportContent(
+        title=exp.recipe.name,
+        data=exp.recipe.data,
+        question=question(exp),
+        counts=count_cases(exp),
+        metrics=pd.read_parquet(evaluated / "metrics.parquet"),
+        scores=pipeline.score_tables(exp),
+        unit_name=exp.recipe.unit_name,
+        planes=planes_of(read_record(record_folder)) if has_rule else (),
+        training=dict(training_logs(exp)),
+        gallery=list(worst_errors(exp, on_event)) if has_rule else (),
+        recipe=recipe_yaml(exp.recipe),
+        provenance={
+            "versions": versions(),
+            "hardware": hardware(),
+            "manifest": {"sha256": exp.table.sha256},
+        },
+        ledger=read_json(evaluated / "ledger.json"),
+        quarantined=list(quarantined_cases(exp)),
+        **tables,
+    )
+    return write_report(exp.run.stage("report"), content)
+
+
+def question(exp: Experiment) -> str:
+    """The question of the experiment in a sentence."""
+    findings = " and ".join(exp.table.findings)
+    text = f"Is {findings} present, judged by a segmenter's masks or by an ordinary classifier?"
+    shortcut = exp.recipe.evaluate.shortcut
+    return text + (f" Does the answer lean on {shortcut}?" if shortcut else "")
+
+
+def count_cases(exp: Experiment) -> pd.DataFrame:
+    """Cases, patients and positives per part of the split (and fold)."""
+    frame = pipeline.split_frame(exp.split, exp.table)
+    keys = ["fold", "split"] if frame["fold"].notna().any() else ["split"]
+    counts = frame.groupby(keys, sort=True).agg(
+        cases=("case_id", "nunique"),
+        **{f"{exp.recipe.unit_name}s": ("patient_id", "nunique")},
+        **{f"{name} positive": (f"label_{name}", "sum") for name in exp.table.findings},
+        **{
+            f"{name} not known": (f"label_{name}", lambda label: label.isna().sum())
+            for name in exp.table.findings
+        },
+    )
+    return counts.reset_index()
+
+
+def training_logs(exp: Experiment) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Name of each trained network and the records of its `metrics.jsonl`."""
+    for path in sorted(exp.run.path.glob("*/**/metrics.jsonl")):
+        name = " ".join(path.parent.relative_to(exp.run.path).parts)
+        lines = path.read_text(encoding="utf-8").splitlines()
+        yield name, [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def quarantined_cases(exp: Experiment) -> Iterator[dict[str, Any]]:
+    """Every case that a stage set aside."""
+    for path in sorted(exp.run.path.glob("*/**/quarantine.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+
+def worst_errors(exp: Experiment, on_event: EventSink) -> Iterator[GalleryItem]:
+    """The most wrong test decisions of the tau rule, with their maps, for the first finding."""
+    finding = exp.table.findings[0]
+    scores = read_scores(exp.run.stage("summarize", GALLERY_RULE) / "scores.parquet")
+    record = read_record(exp.run.stage("summarize", GALLERY_RULE))
+    rows = pick_worst(scores[scores["finding"] == finding])
+    cases = {case.case_id: case for case in exp.table.cases}
+    for fold, part in rows.groupby("fold", dropna=False):
+        number = None if pd.isna(fold) else int(fold)
+        fit = next(f for f in record["fits"] if f["finding"] == finding and f.get("fold") == number)
+        chosen = [cases[case_id] for case_id in part["case_id"]]
+        maps = predict_maps(
+            chosen, exp.run.stage("segment", fold=number), exp.recipe, on_event=on_event
+        )
+        by_case = part.set_index("case_id")
+        for case_id, probability in maps:
+            row = by_case.loc[case_id]
+            yield gallery_item(cases[case_id], row, probability[0], fit)
+
+
+def pick_worst(scores: pd.DataFrame, n: int = N_WORST) -> pd.DataFrame:
+    """The `n` missed test cases that fall shortest and the `n` false alarms that go furthest."""
+    test = scores[(scores["split"] == "test") & scores["decision"].notna()]
+    excess = test["decision_value"] - test["threshold"]
+    missed = test[(test["label"] == 1) & (test["decision"] == 0)]
+    false = test[(test["label"] == 0) & (test["decision"] == 1)]
+    worst_missed = missed.loc[excess[missed.index].sort_values(kind="stable").index[:n]]
+    worst_false = false.loc[
+        excess[false.index].sort_values(ascending=False, kind="stable").index[:n]
+    ]
+    return pd.concat([worst_missed, worst_false])
+
+
+def gallery_item(
+    case: Case, row: pd.Series, probability: np.ndarray, fit: dict[str, Any]
+) -> GalleryItem:
+    """One error with its image, its truth where it was drawn, and the decision that it got."""
+    pictures = [read_image(path) for path in case.images]
+    truth = read_truth(case, probability.shape)[0]
+    return GalleryItem(
+        case_id=case.case_id,
+        method=str(row["method"]),
+        finding=str(row["finding"]),
+        kind="missed" if row["label"] == 1 else "false alarm",
+        image=np.concatenate([picture.array for picture in pictures]),
+        probability=probability,
+        truth=truth,
+        t=float(fit["t"]),
+        tau=float(fit["threshold"]),
+        unit=str(fit["unit"]),
+        spacing_mm=pictures[0].spacing_mm or case.spacing_mm,
+    )
