@@ -1,0 +1,68 @@
+"""Probability maps as files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segclf.core.errors import UsageError
+from segclf.predict import predict_cases, predict_maps
+from segclf.predict.maps import as_stored, check_map_kind, map_path
+
+
+@pytest.mark.parametrize(("kind", "dtype", "top"), [("png", np.uint8, 255), ("png16", None, 65535)])
+def test_png_maps_are_the_probabilities_at_their_depth(
+    kind, dtype, top, a_recipe, a_model, some_cases, tmp_path
+):
+    recipe, cases = a_recipe(findings=["a", "b"]), some_cases(2, n_findings=2)
+    model = a_model(recipe, findings=("a", "b"))
+    predict_cases(cases, model, recipe, tmp_path / "own", save_maps=kind)
+    expected = dict(predict_maps(cases, model, recipe))
+    for case in cases:
+        for i, finding in enumerate("ab"):
+            stored = np.asarray(Image.open(tmp_path / f"own/maps/{case.case_id}/{finding}.png"))
+            assert stored.shape == (40, 48)
+            assert dtype is None or stored.dtype == dtype
+            np.testing.assert_allclose(stored / top, expected[case.case_id][i], atol=0.51 / top)
+
+
+def test_npz_maps_carry_the_spacing(a_recipe, a_model, some_cases, tmp_path):
+    recipe, cases = a_recipe(), some_cases(1)
+    predict_cases(cases, a_model(recipe), recipe, tmp_path / "own", save_maps="npz")
+    with np.load(tmp_path / "own/maps/case0/lesion.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    assert any(np.array_equal(value, [0.5, 0.25]) for value in arrays.values())
+
+
+def test_maps_asked_for_later_are_made_with_the_same_statistics(
+    a_recipe, a_model, some_cases, tmp_path
+):
+    recipe, cases = a_recipe(), some_cases(3)
+    model, folder = a_model(recipe), tmp_path / "own"
+    predict_cases(cases, model, recipe, folder)
+    before = (folder / "part-00000.parquet").read_bytes()
+    result = predict_cases(cases, model, recipe, folder, save_maps="nifti")
+    assert result.n_parts_made == 1
+    assert len(list((folder / "maps").rglob("*.nii.gz"))) == 3
+    assert (folder / "part-00000.parquet").read_bytes() == before
+
+
+def test_probabilities_are_rounded_to_the_nearest_step():
+    plane = np.array([0.0, 0.5 / 255 - 1e-6, 0.5 / 255 + 1e-6, 1.0])
+    assert as_stored(plane, "png").tolist() == [0, 0, 1, 255]
+    assert as_stored(plane, "png16").tolist() == [0, 128, 129, 65535]
+    assert as_stored(plane, "npz").dtype == np.float32
+
+
+def test_ids_that_lose_characters_do_not_share_a_file(tmp_path):
+    paths = {map_path(tmp_path, case_id, "a", "png") for case_id in ("a/b", "a_b", "a:b", "../b")}
+    assert len(paths) == 4
+    assert all(path.resolve().is_relative_to(tmp_path) for path in paths)
+    assert tmp_path / "a_b" / "a.png" in paths
+
+
+def test_kinds_that_cannot_be_are_refused_with_a_fix():
+    with pytest.raises(UsageError, match="did you mean 'nifti'"):
+        check_map_kind("nifty", 2)
+    with pytest.raises(UsageError, match="use --save-maps nifti"):
+        check_map_kind("png", 3)
+    check_map_kind(None, 3)
