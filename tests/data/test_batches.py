@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 
 from segclf.core.errors import CaseError, ConfigError
 from segclf.core.records import MaskState
-from segclf.data import CaseCache, eval_batches, read_case, train_batches
+from segclf.data import CaseCache, batches, eval_batches, read_case, train_batches
 
 STILL = {"flip_axes": [], "probability": 0.0}
 
@@ -48,6 +50,36 @@ def test_starting_at_step_k_gives_what_an_uninterrupted_run_sees_there(many_case
     whole = batches_of(many_cases, settings, n_steps=9)
     rest = batches_of(many_cases, settings, start_step=5, n_steps=4)
     for one, other in zip(whole[5:], rest, strict=True):
+        assert_equal(one, other)
+
+
+def test_the_number_of_threads_changes_no_bit(write_case, recipe):
+    image = np.random.default_rng(0).integers(0, 255, (400, 300), dtype=np.uint8)
+    case = write_case("a", image, masks=((image > 250).astype(np.uint8),), labels=(1.0,))
+    settings = recipe(
+        image={"size_px": [256, 256], "intensity": "zscore"},
+        augment={"probability": 1.0},
+        train={"batch_size": 2},
+    )
+    before = torch.get_num_threads()
+    made = []
+    for n_threads in (1, 3):
+        torch.set_num_threads(n_threads)
+        made += batches_of([case], settings, n_steps=1)
+    torch.set_num_threads(before)
+    assert_equal(*made)
+
+
+def test_spawned_workers_would_get_everything_they_need(many_cases, recipe, tmp_path, monkeypatch):
+    def through_pickle(call, keys, *, workers, on_start):
+        call, on_start = pickle.loads(pickle.dumps((call, on_start)))
+        on_start(2)  # on the cache that `call` uses
+        yield from map(call, keys)
+
+    settings = recipe(train={"batch_size": 4})
+    expected = batches_of(many_cases, settings)
+    monkeypatch.setattr(batches, "ordered", through_pickle)
+    for one, other in zip(expected, batches_of(many_cases, settings), strict=True):
         assert_equal(one, other)
 
 
@@ -176,10 +208,10 @@ def test_fabric_can_move_a_batch(many_cases, recipe):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_evaluation_sees_every_case_once_in_order_and_unchanged(many_cases, recipe, workers):
-    batches = list(eval_batches(many_cases, recipe(), batch_size=5, workers=workers))
-    assert [len(batch.case_id) for batch in batches] == [5, 5, 2]
-    assert [i for batch in batches for i in batch.case_id] == [c.case_id for c in many_cases]
-    for batch in batches:
+    groups = list(eval_batches(many_cases, recipe(), batch_size=5, workers=workers))
+    assert [len(batch.case_id) for batch in groups] == [5, 5, 2]
+    assert [i for batch in groups for i in batch.case_id] == [c.case_id for c in many_cases]
+    for batch in groups:
         for k, case_id in enumerate(batch.case_id):
             sample = read_case(many_cases[int(case_id[1:])], recipe())
             assert torch.equal(batch.image[k], sample.image)
@@ -191,9 +223,9 @@ def test_evaluation_sees_every_case_once_in_order_and_unchanged(many_cases, reci
 def test_neighbours_of_equal_shape_share_a_batch(write_case, recipe):
     sides = [4, 4, 6, 6, 6, 4]
     cases = [write_case(f"c{k}", np.eye(n, dtype=np.uint8)) for k, n in enumerate(sides)]
-    batches = list(eval_batches(cases, recipe(), batch_size=5))
-    assert [batch.case_id for batch in batches] == [["c0", "c1"], ["c2", "c3", "c4"], ["c5"]]
-    assert batches[1].image.shape == (3, 1, 6, 6)
+    groups = list(eval_batches(cases, recipe(), batch_size=5))
+    assert [batch.case_id for batch in groups] == [["c0", "c1"], ["c2", "c3", "c4"], ["c5"]]
+    assert groups[1].image.shape == (3, 1, 6, 6)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -201,14 +233,14 @@ def test_a_bad_case_is_quarantined_and_the_others_go_on(many_cases, recipe, work
     for index in (1, 10, 11):
         many_cases[index].images[0].write_bytes(b"")
     cache = CaseCache(many_cases, recipe(), None)
-    batches = list(eval_batches(many_cases, recipe(), cache=cache, batch_size=5, workers=workers))
-    assert [len(batch.case_id) for batch in batches] == [4, 5, 0]
-    (bad,) = batches[0].quarantined
+    groups = list(eval_batches(many_cases, recipe(), cache=cache, batch_size=5, workers=workers))
+    assert [len(batch.case_id) for batch in groups] == [4, 5, 0]
+    (bad,) = groups[0].quarantined
     assert bad[0] == "c01"
     assert bad[1] in ("unreadable", "truncated", "empty_file")
     assert "case c01" in bad[2]
-    assert batches[1].quarantined == []
-    assert [case_id for case_id, _, _ in batches[2].quarantined] == ["c10", "c11"]
+    assert groups[1].quarantined == []
+    assert [case_id for case_id, _, _ in groups[2].quarantined] == ["c10", "c11"]
 
 
 def test_prediction_can_leave_masks_unread(many_cases, recipe):
