@@ -15,6 +15,8 @@ FEW = 50
 """Below this many patients of a class, percentile intervals are too narrow: in simulations with
 20 positive patients those of nominal 95 % held the truth in about 91 %."""
 
+FEW_WORDS = "wide, and likely still too narrow"
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -78,7 +80,7 @@ def estimate(
         agreed = f"no errors among {whom} {unit}s"
     lo, hi, n_usable, reason = percentile(values[1:], settings.confidence, agreed=agreed)
     kind, n = min(used.items(), key=lambda item: item[1])
-    warning = f"wide, and likely still too narrow: {n} {kind} {unit}s" if n < FEW else ""
+    warning = f"{FEW_WORDS}: {n} {kind} {unit}s" if n < FEW else ""
     return Estimate(float(values[0]), lo, hi, n_usable, join(reason, warning))
 
 

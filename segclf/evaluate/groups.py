@@ -79,11 +79,13 @@ def group_cases(by: str, cases: pd.DataFrame, *, roles: Mapping[str, str]) -> Gr
             or the bins cannot be read, overlap, or are put on text.
     """
     column, bins = _parse_by(by, cases, roles)
-    values = blank_as_missing(cases.loc[:, column])
+    values = cases.loc[:, column]
     names, code = _code_bins(by, values, bins) if bins else _code_values(by, values)
-    n_asked = len(bins) or len(names) - 1
+    blank = BLANK if MISSING in names else MISSING
+    code = np.where(code < 0, len(names), code).astype(np.int16)
     is_derived = roles.get(column) == "derived"
-    return Grouping(column, names, n_asked, code, positives_only=is_derived)
+    n_asked = len(bins) or len(names)
+    return Grouping(column, (*names, blank), n_asked, code, positives_only=is_derived)
 
 
 def check_cases(cases: pd.DataFrame) -> None:
@@ -126,12 +128,10 @@ def parse_shortcut(
     column, equals, wanted = text.partition("=")
     column, wanted = column.strip(), wanted.strip()
     _check_column(column, cases, roles, where=f"--shortcut {text}")
-    values = blank_as_missing(cases.loc[:, column])
-    known = values.dropna()
-    shown = sorted({_name(value) for value in known})
-    present = values.map(_name, na_action="ignore")
+    shown, code = _named(cases.loc[:, column])
     if equals:
-        wanted = _name(float(wanted)) if re.fullmatch(_NUMBER, wanted) else wanted
+        if wanted not in shown and re.fullmatch(_NUMBER, wanted):
+            wanted = _name(float(wanted))
         if wanted not in shown:
             raise _no_value(text, column, wanted, shown)
     elif not set(shown) <= {"0", "1"}:
@@ -141,18 +141,8 @@ def parse_shortcut(
             expected=f"0, 1 or blank; found {', '.join(shown[:8])}",
             fix=f"name the value that means present, e.g. --shortcut {column}={shown[-1]}",
         )
-    else:
-        wanted = "1"
-    code = (present == wanted).astype(np.float64).to_numpy(copy=True)
-    code[values.isna().to_numpy()] = np.nan
-    return text if equals else column, code
-
-
-def blank_as_missing(values: pd.Series) -> pd.Series:
-    """`values` with texts of nothing but blanks replaced by missing."""
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        return values
-    return values.mask(values.map(lambda value: isinstance(value, str) and not value.strip()))
+    is_present = np.array([*(name == (wanted or "1") for name in shown), np.nan], np.float64)
+    return text if equals else column, is_present[code]
 
 
 def _parse_by(
@@ -208,10 +198,9 @@ def _bad_bins(wrong: str, *, where: str) -> UsageError:
     )
 
 
-def _code_bins(
-    by: str, values: pd.Series, bins: tuple[Bin, ...]
-) -> tuple[tuple[str, ...], np.ndarray]:
-    if not pd.api.types.is_numeric_dtype(values):
+def _code_bins(by: str, values: pd.Series, bins: tuple[Bin, ...]) -> tuple[list[str], np.ndarray]:
+    """Names of the bins and of the rest, and the code of each case; -1 where it has no value."""
+    if not _is_number(values):
         example = next((str(value) for value in values.dropna()), "nothing")
         raise UsageError(
             "bins were given for a column that is not numeric.",
@@ -219,36 +208,44 @@ def _code_bins(
             expected=f"numbers only; found {example!r}",
             fix="leave the bins out, or correct the values",
         )
-    numbers = values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    code = np.full(len(numbers), len(bins), np.int16)
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    code = np.full(len(numbers), len(bins))
     for index, interval in enumerate(bins):
         code[interval.contains(numbers)] = index
-    code[np.isnan(numbers)] = len(bins) + 1
-    return (*(interval.text for interval in bins), OUTSIDE, MISSING), code
+    code[np.isnan(numbers)] = -1
+    return [*(interval.text for interval in bins), OUTSIDE], code
 
 
-def _code_values(by: str, values: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
-    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    found = values.dropna().unique()
-    if numeric and len(found) > MAX_VALUES:
+def _code_values(by: str, values: pd.Series) -> tuple[list[str], np.ndarray]:
+    n_found = values.nunique()
+    if _is_number(values) and n_found > MAX_VALUES:
         raise UsageError(
-            f"the column {by!r} holds {len(found)} different numbers, so it needs bins.",
+            f"the column {by!r} holds {n_found} different numbers, so it needs bins.",
             where=f"--by {by}",
             expected=f"bins, or at most {MAX_VALUES} different numbers",
             fix=f"--by '{by}:{suggest_bins(values)}', or give categories as text",
         )
-    if len(found) > MAX_GROUPS:
+    if n_found > MAX_GROUPS:
         raise UsageError(
-            f"the column {by!r} holds {len(found)} different values.",
+            f"the column {by!r} holds {n_found} different values.",
             where=f"--by {by}",
             expected=f"at most {MAX_GROUPS} groups",
             fix="merge rare values into a new column, or group by another column",
         )
-    ordered = sorted(found) if numeric else sorted(found, key=str)
-    index = {value: i for i, value in enumerate(ordered)}
-    code = values.map(index).astype("Float64").fillna(len(ordered)).to_numpy(dtype=np.int16)
-    names = [_name(value) for value in ordered]
-    return (*names, BLANK if MISSING in names else MISSING), code
+    return _named(values)
+
+
+def _named(values: pd.Series) -> tuple[list[str], np.ndarray]:
+    """Distinct values in order as text, and the code of each case; -1 for missing or blank."""
+    code, found = pd.factorize(values)
+    ordered = sorted(found) if _is_number(values) else sorted(found, key=str)
+    names = list(dict.fromkeys(name for name in map(_name, ordered) if name))
+    place = {name: i for i, name in enumerate(names)}
+    return names, np.array([*(place.get(_name(value), -1) for value in found), -1])[code]
+
+
+def _is_number(values: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
 def suggest_bins(values: pd.Series) -> str:

@@ -9,6 +9,16 @@ from segclf.core.config import EvaluateSettings
 from segclf.evaluate.estimates import Row
 from segclf.evaluate.sample import Sample
 
+INDEPENDENT = (
+    "images are treated as independent: no column says which belong together; if some do, the "
+    "intervals are too narrow"
+)
+
+
+def are_independent(rows: pd.DataFrame) -> bool:
+    """True if every case is its own patient, as where the manifest has no patient column."""
+    return bool((rows["patient_id"].astype("str") == rows["case_id"].astype("str")).all())
+
 
 def exclusion_rows(
     sample: Sample, place: np.ndarray, shortcut: str, feature: np.ndarray | None
@@ -49,10 +59,7 @@ def make_ledger(
     unit: str,
 ) -> Row:
     """Settings, counts, exclusions and notes, as plain data."""
-    is_independent = bool((rows["patient_id"] == rows["case_id"]).all())
-    notes = []
-    if is_independent:
-        notes.append(f"images are treated as independent: no {unit} holds more than one case")
+    is_independent = are_independent(rows)
     return {
         "unit": unit,
         "images_independent": is_independent,
@@ -62,7 +69,7 @@ def make_ledger(
         "n_rows": len(scores),
         "n_rows_evaluated": len(rows),
         "exclusions": exclusions,
-        "notes": notes,
+        "notes": [INDEPENDENT] if is_independent else [],
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from segclf.core.atomic import atomic_path, write_json
-from segclf.evaluate.estimates import Row
+from segclf.evaluate.estimates import FEW, FEW_WORDS, Row
 from segclf.evaluate.run import Evaluation
 
 
@@ -46,6 +46,8 @@ def evaluation_text(evaluation: Evaluation) -> str:
         n_cases = max(entry["n_rows"], entry["n_cases"])
         left_out[entry["reason"]] = left_out.get(entry["reason"], 0) + n_cases
     lines += [f"left out: {n} rows: {reason}" for reason, n in left_out.items()]
+    if any(FEW_WORDS in row["reason"] for row in rows):
+        lines.append(f"*: {FEW_WORDS} (fewer than {FEW} {ledger['unit']}s of a class)")
     n_missing = sum(np.isnan(row["estimate"]) for row in rows)
     if n_missing:
         lines.append(
@@ -69,6 +71,12 @@ def _overall_lines(rows: list[Row], ledger: Row) -> Iterator[str]:
     for method, found in by_method.items():
         cells = [_shown(found.get(name)) for name in ("auroc", "sensitivity", "specificity")]
         yield f"  {method:<20} {cells[0]:<23} {cells[1]:<23} {cells[2]}"
+        auroc = found.get("auroc", {"fold_min": np.nan})
+        if not np.isnan(auroc["fold_min"]):
+            yield (
+                f"    {auroc['n_folds']} folds, AUROC {auroc['fold_min']:.3f} to "
+                f"{auroc['fold_max']:.3f}; the mean is shown"
+            )
 
 
 def _robust_lines(robust: pd.DataFrame, finding: str) -> Iterator[str]:
@@ -95,7 +103,7 @@ def _group_lines(rows: list[Row]) -> Iterator[str]:
 def _gap_lines(gaps: pd.DataFrame, finding: str) -> Iterator[str]:
     is_shown = (gaps["finding"] == finding) & (gaps["metric"] == "auroc") & gaps["gap"].notna()
     for row in gaps.loc[is_shown].to_dict("records"):
-        interval = _shown({"estimate": row["gap"], "lo": row["lo"], "hi": row["hi"]})
+        interval = _shown(row | {"estimate": row["gap"]})
         yield (
             f"  worst {row['group_column']} of {row['n_groups']} for {row['method']}: "
             f"{row['worst_group']} {row['worst']:.3f}, raw gap {interval}"
@@ -105,8 +113,10 @@ def _gap_lines(gaps: pd.DataFrame, finding: str) -> Iterator[str]:
 def _shown(row: Row | None) -> str:
     if row is None or np.isnan(row["estimate"]):
         return "-" if row is None else f"- ({row['reason']})"
-    interval = "[no interval]" if np.isnan(row["lo"]) else f"[{row['lo']:.3f}, {row['hi']:.3f}]"
-    return f"{row['estimate']:.3f} {interval}"
+    if np.isnan(row["lo"]):
+        return f"{row['estimate']:.3f} [{row['reason']}]"
+    star = " *" if FEW_WORDS in row["reason"] else ""
+    return f"{row['estimate']:.3f} [{row['lo']:.3f}, {row['hi']:.3f}]{star}"
 
 
 def _compact(evaluation: Evaluation) -> dict[str, Any]:

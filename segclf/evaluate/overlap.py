@@ -12,6 +12,7 @@ from segclf.core.randomness import seed_of
 from segclf.evaluate import kernel
 from segclf.evaluate.estimates import Counts, Row, estimate
 from segclf.evaluate.groups import group_cases
+from segclf.evaluate.ledger import are_independent
 from segclf.evaluate.metrics import MASK_METRICS, Metric
 from segclf.evaluate.resample import batch_width
 from segclf.evaluate.rows import METRIC_COLUMNS, SHARED_NEGATIVES, interval_name
@@ -84,6 +85,7 @@ def overlap_rows(
     """
     settings, roles = settings or EvaluateSettings(), roles or {}
     index = threshold_index(t)
+    unit = "image" if are_independent(frame) else unit_name
     rows: list[Row] = []
     for finding in sorted(statistics.frame["finding"].unique()):
         known, unknown = _select(statistics, frame, finding, index)
@@ -91,13 +93,11 @@ def overlap_rows(
         drawn = _resample(known, parts, settings.n_boot, seed_of(seed, "overlap", finding))
         for part, values in zip(parts, drawn, strict=True):
             counts = _count(known, part.member)
-            found = estimate(
-                part.metric, values, counts, settings, unit=unit_name, unfit=part.unfit
-            )
+            found = estimate(part.metric, values, counts, settings, unit=unit, unfit=part.unfit)
             row = dict.fromkeys(OVERLAP_COLUMNS) | asdict(counts) | asdict(found)
             row |= {"method": METHOD, "finding": finding, "metric": part.name}
             row |= {"group_column": part.column, "group": part.group}
-            row |= {"interval": interval_name(unit_name), "t": float(THRESHOLDS[index])}
+            row |= {"interval": interval_name(unit), "t": float(THRESHOLDS[index])}
             row |= {"negatives": "of the group", "n_unknown": part.n_unknown}
             rows.append(row | _spread(known, part, is_shown=not np.isnan(found.estimate)))
     return pd.DataFrame(rows, columns=pd.Index(OVERLAP_COLUMNS))
@@ -153,7 +153,7 @@ def _resample(known: _Masks, parts: list[_Part], n_boot: int, seed: int) -> np.n
     """(part, replicate) values; replicate 0 is the sample itself."""
     n_patients = int(known.stratum_start[-1])
     values = np.full((len(parts), n_boot + 1), np.nan)
-    for first in range(0, n_boot + 1, width := batch_width(n_patients)):
+    for first in range(0, n_boot + 1, width := batch_width(n_patients, len(known.patient))):
         last = min(first + width, n_boot + 1)
         weights = np.empty((n_patients, last - first), np.uint8)
         kernel.draw_weights(known.stratum_start, np.uint64(seed), first, weights)

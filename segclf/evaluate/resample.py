@@ -100,7 +100,7 @@ def resample(
         for name, metric in _called(metrics).items():
             ranks[name][:, first:last] = _call(metric, sample, cells, weights)
 
-    width = batch_width(n_patients)
+    width = batch_width(n_patients, len(cells.row))
     with ThreadPoolExecutor(max_workers=n_threads) as pool:
         list(pool.map(run_batch, range(0, n_columns, width)))
     shape = (len(sample.methods), len(slices), sample.n_seeds, sample.n_folds)
@@ -112,9 +112,13 @@ def resample(
     return Replicates(values, counts.reshape(*shape, 4, n_columns))
 
 
-def batch_width(n_patients: int) -> int:
-    """Replicates counted side by side: 16 to 128, so that their weights stay in the cache."""
-    return int(np.clip(2 ** int(np.log2(max(2**20 / n_patients, 1.0))), 16, 128))
+def batch_width(n_patients: int, n_rows: int) -> int:
+    """Replicates counted side by side: 16 to 128, so that their weights stay in the cache.
+
+    Drawing wants the weights small; with many rows per patient, counting outweighs it.
+    """
+    budget = 2**20 if n_rows < 10 * n_patients else 2**23
+    return int(np.clip(2 ** int(np.log2(max(budget / n_patients, 1.0))), 16, 128))
 
 
 def _cut_cells(sample: Sample, slices: Sequence[Slice]) -> _Cells:

@@ -12,7 +12,7 @@ from segclf.core.randomness import seed_of
 from segclf.evaluate.estimates import Row
 from segclf.evaluate.gaps import GAP_COLUMNS, gap_rows
 from segclf.evaluate.groups import Grouping, check_cases, group_cases, parse_shortcut
-from segclf.evaluate.ledger import exclusion_rows, make_ledger
+from segclf.evaluate.ledger import are_independent, exclusion_rows, make_ledger
 from segclf.evaluate.metrics import METRICS, Metric
 from segclf.evaluate.resample import Slice, resample
 from segclf.evaluate.rows import METRIC_COLUMNS, metric_rows
@@ -102,6 +102,8 @@ def evaluate_scores(
     """
     settings, roles = settings or EvaluateSettings(), roles or {}
     check_cases(cases)
+    rows, exclusions = select_rows(scores)
+    unit = "image" if are_independent(rows) else unit_name
     name, present = parse_shortcut(shortcut, cases, roles=roles) if shortcut else ("", None)
     plan = _Plan(
         metrics={m: lookup(m, METRICS, kind="metric", group="segclf.metrics") for m in metrics},
@@ -110,19 +112,19 @@ def evaluate_scores(
         present=present,
         settings=settings,
         seed=seed,
-        unit=unit_name,
+        unit=unit,
         n_threads=n_threads,
     )
-    rows, exclusions = select_rows(scores)
+    case_ids = pd.Index(cases["case_id"].astype("str"))
     tables: dict[str, list[Row]] = {key: [] for key in _TABLES}
     tables["exclusions"] += exclusions
     for finding in sorted(rows["finding"].unique()):
         sample = make_sample(rows, finding)
-        place = pd.Index(cases["case_id"]).get_indexer(pd.Index(sample.case_ids))[sample.case]
+        place = case_ids.get_indexer(pd.Index(sample.case_ids, dtype="str"))[sample.case]
         for key, found in _evaluate_finding(sample, place, plan).items():
             tables[key] += found
     frames = {key: _frame(tables[key], columns) for key, columns in _TABLES.items() if columns}
-    ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit_name)
+    ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit)
     asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
     return Evaluation(**frames, ledger=asked | {"metrics": list(metrics)} | ledger)
 
