@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 
 from segclf.core.thresholds import one_class_reason
 
@@ -76,7 +77,7 @@ def apply_calibration(score: np.ndarray, calibration: dict[str, Any]) -> np.ndar
     if calibration["slope"] is None:
         return np.full(score.shape, np.nan)
     z = (score - calibration["shift"]) / calibration["scale"]
-    return _expit(calibration["slope"] * z + calibration["intercept"])
+    return expit(calibration["slope"] * z + calibration["intercept"])
 
 
 def _smoothed(positive: np.ndarray) -> np.ndarray:
@@ -87,30 +88,19 @@ def _smoothed(positive: np.ndarray) -> np.ndarray:
 
 def _newton(x: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     design = np.column_stack([x, np.ones_like(x)])
-    weight = np.array([0.0, np.log(target.mean() / (1.0 - target.mean()))])
-    loss = _loss(design @ weight, target)
+    weight = np.array([0.0, logit(target.mean())])
     for _ in range(MAX_STEPS):
-        p = _expit(design @ weight)
-        gradient = design.T @ (p - target) / x.size
-        if np.abs(gradient).max() < 1e-12:
-            break
-        hessian = (design * (p * (1.0 - p))[:, None]).T @ design / x.size
-        step = np.linalg.solve(hessian + 1e-14 * np.eye(2), gradient)
-        size = 1.0
-        while size > 1e-10 and _loss(design @ (weight - size * step), target) > loss:
-            size /= 2
-        if size <= 1e-10:  # no step lowers the loss any more: this is the minimum in float64
-            break
-        weight = weight - size * step
-        loss = _loss(design @ weight, target)
-    else:
-        raise ValueError(f"the logistic fit did not converge in {MAX_STEPS} steps.")
-    return float(weight[0]), float(weight[1])
+        p = expit(design @ weight)
+        hessian = (design * (p * (1.0 - p))[:, None]).T @ design
+        step = np.linalg.solve(hessian, design.T @ (p - target))
+        largest_loss = _loss(design @ weight, target) + 1e-12  # room for rounding
+        while _loss(design @ (weight - step), target) > largest_loss:
+            step /= 2
+        weight = weight - step
+        if np.abs(step).max() < 1e-10:
+            return float(weight[0]), float(weight[1])
+    raise ValueError(f"the logistic fit did not converge in {MAX_STEPS} steps.")
 
 
-def _loss(logit: np.ndarray, target: np.ndarray) -> float:
-    return float(np.mean(np.logaddexp(0.0, logit) - target * logit))
-
-
-def _expit(logit: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0.0, -logit))
+def _loss(z: np.ndarray, target: np.ndarray) -> float:
+    return float(np.mean(np.logaddexp(0.0, z) - target * z))

@@ -1,5 +1,6 @@
 """The score table, where every method meets: its columns, and reading, checking, writing it."""
 
+import csv
 import difflib
 import json
 from collections.abc import Mapping
@@ -148,7 +149,10 @@ def write_scores(
     texts = [name for name, dtype in COLUMNS.items() if dtype == "str"]
     with atomic_path(folder / "scores.csv") as part:
         guarded = scores.assign(**{name: scores[name].map(_guarded) for name in texts})
-        guarded.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+        # Every text is quoted: a bare carriage return in one would end the line.
+        guarded.to_csv(
+            part, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+        )
     if arrays:
         with atomic_path(folder / ARRAYS) as part, open(part, "wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType] (names are not keywords)

@@ -132,20 +132,25 @@ def best_runs(cuts: Cuts, objective: Objective) -> tuple[int, np.ndarray]:
     return best, np.column_stack([ends[first], ends[behind]])
 
 
-def centre(run: np.ndarray, *, lowest: float, highest: float) -> float:
-    """The middle of a run of thresholds; an open end counts as the outermost value seen.
+def centres(
+    runs: np.ndarray, *, lowest: np.ndarray | float, highest: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The middle and the width of stretches of thresholds, both (run,).
+
+    An open end counts as the outermost value seen, and what lies wholly below all values has
+    width 0. A stretch belongs to its own middle: rounding never moves it out.
 
     Args:
-        run: Lower (inclusive) and upper (exclusive) end.
-        lowest: Smallest value of the column.
-        highest: Largest value of the column.
+        runs: (run, 2) lower (inclusive) and upper (exclusive) ends.
+        lowest: Smallest value of the column, one or (run,).
+        highest: Largest value of the column, one or (run,).
     """
-    low, high = max(run[0], lowest), min(run[1], highest)
-    if run[1] <= lowest:  # below every value; as far below as can be written
-        step = max(1.0, abs(lowest))
-        return float(min(lowest - step / 2, np.nextafter(lowest, -np.inf)))
+    low, high = np.maximum(runs[:, 0], lowest), np.minimum(runs[:, 1], highest)
     middle = low + (high - low) / 2
-    return float(middle if middle < run[1] else low)
+    middle = np.where(middle < runs[:, 1], middle, low)
+    step = np.maximum(1.0, np.abs(lowest)) / 2
+    below = np.minimum(lowest - step, np.nextafter(lowest, -np.inf))
+    return np.where(runs[:, 1] <= lowest, below, middle), np.maximum(high - low, 0.0)
 
 
 def fit_threshold(
@@ -179,12 +184,11 @@ def fit_threshold(
     )
     cuts = list_cuts(value, positive)
     _, runs = best_runs(cuts, objective)
-    lowest, highest = float(value.min()), float(value.max())
-    width = np.minimum(runs[:, 1], highest) - np.maximum(runs[:, 0], lowest)
-    run = runs[np.flatnonzero(width == width.max())[-1]]
-    threshold = centre(run, lowest=lowest, highest=highest)
+    middle, width = centres(runs, lowest=value.min(), highest=value.max())
+    chosen = np.flatnonzero(width == width.max())[-1]
+    threshold = float(middle[chosen])
     reached = describe_reached(value > threshold, positive, settings)
-    stretch = [None if np.isinf(end) else float(end) for end in run]
+    stretch = [None if np.isinf(end) else float(end) for end in runs[chosen]]
     return threshold, {**record, "threshold": threshold, "stretch": stretch, **reached}
 
 

@@ -58,11 +58,11 @@ def component_area(
         raise UsageError(
             "the largest component was counted at t = "
             + ", ".join(f"{value:.4g}" for value in counted_at[:5])
-            + ("." if t is None else f", not at {t:g}."),
+            + ("." if t is None else f", not at {t:.4g}."),
             where="rule largest_component",
             expected="masks that were all predicted with one component_t, and --t equal to it",
             fix="leave --t out, or predict again with --set predict.component_t="
-            + (f"{counted_at[0]:.4g}" if t is None else f"{t:g}"),
+            + (f"{counted_at[0]:.4g}" if t is None else f"{t:.4g}"),
         )
     check_unit(stats, rows, unit)
     return in_unit(largest_component(stats, finding=finding), stats, rows, unit)

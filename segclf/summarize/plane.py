@@ -12,7 +12,7 @@ from segclf.core.settings import SummarizeSettings
 from segclf.core.thresholds import (
     Cuts,
     best_runs,
-    centre,
+    centres,
     describe_reached,
     known_cases,
     list_cuts,
@@ -103,35 +103,31 @@ def choose_point(found: Sequence[Runs]) -> tuple[int, float, dict[str, Any]]:
         found: Equally good stretches, by ascending column; see `fit_plane` for the rule.
     """
     column = np.concatenate([np.full(len(runs.ends), runs.column) for runs in found])
+    largest = np.concatenate([np.full(len(runs.ends), runs.largest_area) for runs in found])
     ends = np.concatenate([runs.ends for runs in found])
-    largest = {runs.column: runs.largest_area for runs in found}
     plateau = _plateaus(found)
     first = np.full(plateau.max() + 1, len(THRESHOLDS))
     last = np.full(plateau.max() + 1, -1)
     np.minimum.at(first, plateau, column)
     np.maximum.at(last, plateau, column)
-    widest_span = (last - first).max()
-    middles = set()
-    for p in np.flatnonzero(last - first == widest_span):
-        middles |= {(p, (first[p] + last[p]) // 2), (p, (first[p] + last[p] + 1) // 2)}
-    candidates = []
-    for p, middle in middles:
-        here = ends[(plateau == p) & (column == middle)]
-        width = np.minimum(here[:, 1], largest[middle]) - here[:, 0]
-        stretch = here[np.flatnonzero(width == width.max())[-1]]
-        tau = centre(stretch, lowest=0.0, highest=largest[middle])
-        candidates.append((tau, int(middle), int(p), stretch))
-    tau, middle, p, stretch = max(candidates, key=lambda candidate: candidate[:3])
-    return (
-        middle,
-        tau,
-        {
-            "n_t": int(last[p] - first[p] + 1),
-            "t": [float(THRESHOLDS[first[p]]), float(THRESHOLDS[last[p]])],
-            "tau": [float(stretch[0]), None if np.isinf(stretch[1]) else float(stretch[1])],
-            "n_plateaus": int(plateau.max() + 1),
-        },
-    )
+    span = last - first
+    is_middle = np.abs(2 * column - (first + last)[plateau]) <= 1
+    at = np.flatnonzero(is_middle & (span[plateau] == span.max()))
+    tau, width = centres(ends[at], lowest=0.0, highest=largest[at])
+    # The widest stretch of each plateau and t comes last, then the larger tau.
+    order = np.lexsort((tau, width, column[at], plateau[at]))
+    group = np.column_stack([plateau[at], column[at]])[order]
+    is_widest = np.append((group[1:] != group[:-1]).any(axis=1), True)
+    order = order[is_widest]
+    best = order[np.lexsort((column[at][order], tau[order]))[-1]]
+    p, (low, high) = plateau[at[best]], ends[at[best]]
+    described = {
+        "n_t": int(span[p] + 1),
+        "t": [float(THRESHOLDS[first[p]]), float(THRESHOLDS[last[p]])],
+        "tau": [float(low), None if np.isinf(high) else float(high)],
+        "n_plateaus": int(plateau.max() + 1),
+    }
+    return int(column[at[best]]), float(tau[best]), described
 
 
 def _plateaus(found: Sequence[Runs]) -> np.ndarray:

@@ -51,7 +51,7 @@ SUMMARIZERS: dict[str, Summarizer] = {
     ),
     "mean": Summarizer(mean, (0.0, 1.0), frozenset({"flip", "scale"})),
     "max": Summarizer(highest, (0.0, 1.0), frozenset({"flip", "padding", "scale"})),
-    "topk": Summarizer(topk, (0.0, 1.0), frozenset({"flip", "scale"}), options=("top_fraction",)),
+    "topk": Summarizer(topk, (0.0, 1.0), frozenset({"flip"}), options=("top_fraction",)),
     "noisy_or": Summarizer(noisy_or, (0.0, INFINITE), frozenset({"flip", "padding"})),
     "lse": Summarizer(lse, (-INFINITE, INFINITE), frozenset({"flip", "padding"})),
     "largest_component": Summarizer(
