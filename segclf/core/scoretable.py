@@ -33,7 +33,7 @@ COLUMNS = {
 KEY = ("case_id", "finding", "method", "fold", "seed")
 """No two rows agree in all of these."""
 RECORD = "summarizer.json"
-ARRAYS = "summarizer.npz"
+ARRAYS = "plane.npz"
 
 
 def empty_scores() -> pd.DataFrame:
@@ -134,7 +134,7 @@ def write_scores(
     """Write `scores.parquet`, `scores.csv` and `summarizer.json` into `folder`, each atomically.
 
     Text in the CSV that a spreadsheet would run as a formula gets a leading apostrophe, which
-    `read_scores` takes off again. NumPy arrays in the record go to `summarizer.npz` under their
+    `read_scores` takes off again. NumPy arrays in the record go to `plane.npz` under their
     place in the record. The record is written last: where it is, the tables are complete.
     `record_name` is another name for its file.
 

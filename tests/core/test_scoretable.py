@@ -216,7 +216,7 @@ def test_the_record_keeps_plain_data_arrays_and_missing_numbers(scores, tmp_path
     assert found["t"] == 0.5
     np.testing.assert_array_equal(found["plane"]["n"], plane["n"])
     write_scores(tmp_path, scores, {"rule": "mean"})
-    assert not (tmp_path / "summarizer.npz").exists()
+    assert not (tmp_path / "plane.npz").exists()
     assert read_record(tmp_path)["rule"] == "mean"
 
 
@@ -225,7 +225,7 @@ def test_writing_twice_gives_the_same_bytes(scores, tmp_path):
     for folder in ("one", "two"):
         write_scores(tmp_path / folder, scores, record)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == ["scores.csv", "scores.parquet", "summarizer.json", "summarizer.npz"]
+    assert files == ["plane.npz", "scores.csv", "scores.parquet", "summarizer.json"]
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
