@@ -1,1 +1,20 @@
-"""Which cases, labels, masks and groups: the case table, its checks and its split."""
+"""Case tables: read a manifest, check its files, split its patients."""
+
+from segclf.manifest.parts import read_fold_file
+from segclf.manifest.records import CaseTable, Problem
+from segclf.manifest.sources import write_side_table
+from segclf.manifest.split import cases_of, make_split, patient_labels
+from segclf.manifest.table import read_manifest
+from segclf.manifest.text import split_text
+
+__all__ = [
+    "CaseTable",
+    "Problem",
+    "cases_of",
+    "make_split",
+    "patient_labels",
+    "read_fold_file",
+    "read_manifest",
+    "split_text",
+    "write_side_table",
+]
