@@ -2,9 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import torch
 
 from segclf.core.config import Recipe
 from segclf.core.errors import CaseError
@@ -46,12 +48,11 @@ def prepare_cases(
 
     outcomes: list[int | CaseError] = []
     every = max(1, len(cases) // N_EVENTS)
-    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-        for outcome in pool.map(attempt, cases):
-            outcomes.append(outcome)
-            n_done = len(outcomes)
-            if on_event is not None and (n_done % every == 0 or n_done == len(cases)):
-                on_event({"kind": "read", "step": n_done, "of": len(cases)})
+    for outcome in _in_threads(attempt, cases):
+        outcomes.append(outcome)
+        n_done = len(outcomes)
+        if on_event is not None and (n_done % every == 0 or n_done == len(cases)):
+            on_event({"kind": "read", "step": n_done, "of": len(cases)})
     counts = Counter(outcome for outcome in outcomes if isinstance(outcome, int))
     usual = counts.most_common(1)[0][0] if counts else 0
     good: list[Case] = []
@@ -64,6 +65,19 @@ def prepare_cases(
         else:
             good.append(case)
     return tuple(good), quarantined
+
+
+def _in_threads(
+    attempt: Callable[[Case], int | CaseError], cases: Sequence[Case]
+) -> Iterator[int | CaseError]:
+    n_threads = min(MAX_THREADS, os.cpu_count() or 1)
+    n_torch_threads = torch.get_num_threads()
+    try:
+        # One torch thread in each of ours: otherwise each would start as many as there are cores.
+        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as own:
+            yield from own.map(attempt, cases)
+    finally:
+        torch.set_num_threads(n_torch_threads)
 
 
 def _other_channels(case: Case, n_channels: int, usual: int) -> CaseError:

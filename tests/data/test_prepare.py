@@ -1,4 +1,5 @@
 import numpy as np
+import torch
 
 from segclf.data import CaseCache, prepare_cases, train_batches
 
@@ -38,3 +39,12 @@ def test_progress_ends_at_the_number_of_cases(many_cases, recipe):
 
 def test_no_cases_at_all_is_no_error(recipe):
     assert prepare_cases([], recipe(), CaseCache([], recipe(), None)) == ((), [])
+
+
+def test_the_number_of_torch_threads_is_what_it_was(many_cases, recipe):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    prepare_cases(many_cases, recipe(), CaseCache(many_cases, recipe(), None))
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == 3
