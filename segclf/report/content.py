@@ -1,0 +1,134 @@
+"""What a report is made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What each (t, tau) reaches on validation cases, for one finding and fold."""
+
+    title: str
+    t: np.ndarray
+    """(t,) ascending probability thresholds of a pixel."""
+    tau: np.ndarray
+    """(tau,) ascending areas; a case is called positive if its area above t is larger."""
+    value: np.ndarray
+    """(t, tau) what the objective is worth; NaN where its target is not met."""
+    value_name: str
+    unit: str
+    """Unit of tau: px, mm2, mL or %."""
+    chosen: tuple[float, float] | None
+    """The fitted t and tau."""
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """One wrong decision, with what is needed to show and explain it."""
+
+    case_id: str
+    method: str
+    finding: str
+    kind: Literal["missed", "false alarm"]
+    image: np.ndarray
+    """(*space), or (channel, *space) of which one or three channels are shown."""
+    truth: np.ndarray | None
+    """(*space), not 0 inside the target; None where nobody has drawn it."""
+    probability: np.ndarray | None = None
+    """(*space) probability map of the finding; None for methods without one."""
+    t: float = 0.5
+    """Probability threshold of the predicted mask."""
+    tau: float | None = None
+    """Largest area above t of a negative decision; None for methods that decide by a score."""
+    unit: str = "px"
+    """Unit of tau."""
+    score: float | None = None
+    """What is compared with `threshold`, for methods without tau."""
+    threshold: float | None = None
+    spacing_mm: tuple[float, ...] | None = None
+    """Distance of pixel centres per axis; None where the file does not say."""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that the page shows; tables are those that `evaluate` writes."""
+
+    title: str
+    data: Literal["user", "phantom"]
+    question: str
+    """What the experiment asks, in a sentence or two."""
+    counts: pd.DataFrame
+    """Cases, patients and positives per split; shown as it is."""
+    metrics: pd.DataFrame
+    scores: pd.DataFrame
+    """Score tables of all methods, one below the other; for the ROC curves of test cases."""
+    unit_name: str = "patient"
+    """What `patient_id` identifies."""
+    gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    robust: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Empty without a shortcut."""
+    grid: pd.DataFrame = field(default_factory=pd.DataFrame)
+    overlap: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Dice on positives and image false-positive rate on negatives, in the columns of `metrics`."""
+    planes: Sequence[Plane] = ()
+    training: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Name of a network to the records of its `metrics.jsonl`."""
+    gallery: Sequence[GalleryItem] = ()
+    recipe: str = ""
+    """The resolved recipe as YAML."""
+    provenance: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Heading (versions, hashes, hardware) to names and values."""
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    """As the evaluation made it: exclusions, notes, resamples, confidence."""
+    quarantined: Sequence[Mapping[str, Any]] = ()
+    """Cases set aside: `case_id`, `reason`, `message`."""
+
+
+def planes_of(record: Mapping[str, Any]) -> list[Plane]:
+    """The fitted planes in the record of a rule, one per finding and fold; may be none.
+
+    Args:
+        record: As `read_record` gives it, with arrays in place.
+    """
+    planes = []
+    for fit in record["fits"]:
+        if "plane" not in fit or fit.get("reason"):
+            continue
+        fold = "" if fit.get("fold") is None else f", fold {fit['fold']}"
+        value, name = _worth(fit)
+        planes.append(
+            Plane(
+                title=f"{fit['finding']}{fold}, rule {record['rule']}",
+                t=np.asarray(fit["plane"]["t"]),
+                tau=np.asarray(fit["plane"]["tau"]),
+                value=value,
+                value_name=name,
+                unit=str(fit["unit"]),
+                chosen=(float(fit["t"]), float(fit["threshold"])),
+            )
+        )
+    return planes
+
+
+def _worth(fit: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+    """What the objective is worth on the grid, and its name with its unit."""
+    sensitivity = np.asarray(fit["plane"]["n_true_positive"]) / fit["n_positive"]
+    specificity = np.asarray(fit["plane"]["n_true_negative"]) / fit["n_negative"]
+    objective = fit["objective"]
+    if objective == "youden":
+        return sensitivity + specificity - 1, "Youden's J"
+    if objective == "cost":
+        n_missed = fit["n_positive"] * (1 - sensitivity)
+        n_false = fit["n_negative"] * (1 - specificity)
+        cost = (fit["cost_ratio"] * n_missed + n_false) / (fit["n_positive"] + fit["n_negative"])
+        return cost, "mean cost per case"
+    target = fit["target"]
+    if objective == "sensitivity":
+        value, aimed, name = specificity, sensitivity, "specificity"
+    else:
+        value, aimed, name = sensitivity, specificity, "sensitivity"
+    return np.where(aimed >= target, value, np.nan), f"{name} at {objective} >= {target:g}"
