@@ -51,24 +51,32 @@ def draw_weights(
         first: Number of the first replicate; number 0 is the sample itself.
         weights: (patient, replicate) uint8, overwritten.
     """
-    low = np.uint64(0xFFFFFFFF)
-    half = np.uint64(32)
-    weights[:] = np.uint8(0)
+    # Draws land in one short row per replicate, which stays in the cache, and are transposed.
+    drawn = np.zeros((weights.shape[1], weights.shape[0]), np.uint8)
     for b in range(weights.shape[1]):
         if first + b == 0:
-            weights[:, b] = np.uint8(1)
-            continue
-        state = mix64(seed ^ mix64(np.uint64(first + b) * _GOLDEN))
-        for s in range(stratum_start.shape[0] - 1):
-            start = stratum_start[s]
-            size = stratum_start[s + 1] - start
-            span = np.uint64(size)
-            for i in range(0, size, 2):  # two draws from each 64-bit number
-                state += _GOLDEN
-                z = mix64(state)
-                weights[start + np.int64(((z & low) * span) >> half), b] += np.uint8(1)
-                if i + 1 < size:
-                    weights[start + np.int64(((z >> half) * span) >> half), b] += np.uint8(1)
+            drawn[b] = np.uint8(1)
+        else:
+            _draw(drawn[b], stratum_start, mix64(seed ^ mix64(np.uint64(first + b) * _GOLDEN)))
+    for tile in range(0, weights.shape[0], 64):
+        for b in range(weights.shape[1]):
+            for p in range(tile, min(tile + 64, weights.shape[0])):
+                weights[p, b] = drawn[b, p]
+
+
+@_compiled
+def _draw(times: np.ndarray, stratum_start: np.ndarray, state: np.uint64) -> None:
+    """Add one replicate to `times`, how often each patient was drawn."""
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for s in range(stratum_start.shape[0] - 1):
+        part = times[stratum_start[s] : stratum_start[s + 1]]
+        span = np.uint64(part.shape[0])
+        for i in range(0, part.shape[0], 2):  # two draws from each 64-bit number
+            state += _GOLDEN
+            z = mix64(state)
+            part[np.int64(((z & low) * span) >> half)] += np.uint8(1)
+            if i + 1 < part.shape[0]:
+                part[np.int64(((z >> half) * span) >> half)] += np.uint8(1)
 
 
 @_compiled

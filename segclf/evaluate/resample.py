@@ -33,7 +33,7 @@ class Replicates:
     values: dict[str, np.ndarray]
     """Per metric of scores, one number per cell and replicate; NaN where undefined."""
     counts: np.ndarray
-    """(method, slice, seed, fold, 4, replicate): tn, fp, fn, tp."""
+    """(method, slice, seed, fold, 4, replicate): tn, fp, fn, tp; 0 if no metric needs them."""
 
     def of_slices(self, first: int, last: int) -> "Replicates":
         """The replicates of slices `first` up to, not including, `last`."""
@@ -84,6 +84,7 @@ def resample(
         for name in {"auroc", "average_precision"} | _called(metrics).keys()
     }
     counts = np.zeros((n_cells, 4, n_columns), np.int32)
+    is_counted = any(metric.needs == "decision" for metric in metrics.values())
     n_patients = int(sample.stratum_start[-1])
 
     def run_batch(first: int) -> None:
@@ -94,9 +95,10 @@ def resample(
         kernel.rank_cells(cells.patient, cells.mark, cells.start, weights, auroc, precision)
         ranks["auroc"][:, first:last] = auroc
         ranks["average_precision"][:, first:last] = precision
-        part = np.empty((n_cells, 4, last - first), np.int32)
-        kernel.count_cells(cells.patient, cells.outcome, cells.start, weights, part)
-        counts[:, :, first:last] = part
+        if is_counted:
+            part = np.empty((n_cells, 4, last - first), np.int32)
+            kernel.count_cells(cells.patient, cells.outcome, cells.start, weights, part)
+            counts[:, :, first:last] = part
         for name, metric in _called(metrics).items():
             ranks[name][:, first:last] = _call(metric, sample, cells, weights)
 
@@ -113,12 +115,12 @@ def resample(
 
 
 def batch_width(n_patients: int, n_rows: int) -> int:
-    """Replicates counted side by side: 16 to 128, so that their weights stay in the cache.
+    """Replicates counted side by side, 32 to 128, so that their weights stay in the cache.
 
-    Drawing wants the weights small; with many rows per patient, counting outweighs it.
+    With many rows per patient, longer runs of replicates outweigh that.
     """
-    budget = 2**20 if n_rows < 10 * n_patients else 2**23
-    return int(np.clip(2 ** int(np.log2(max(budget / n_patients, 1.0))), 16, 128))
+    budget = 2**22 if n_rows < 10 * n_patients else 2**24
+    return 2 ** int(np.clip(np.round(np.log2(budget / n_patients)), 5, 7))
 
 
 def _cut_cells(sample: Sample, slices: Sequence[Slice]) -> _Cells:
@@ -128,7 +130,7 @@ def _cut_cells(sample: Sample, slices: Sequence[Slice]) -> _Cells:
     rows, starts = [], [np.zeros(1, np.int64)]
     for method in range(len(sample.methods)):
         own = np.flatnonzero(sample.method == method)
-        own = own[np.argsort(-sample.score[own], kind="stable")]
+        own = own[np.argsort(-sample.score[own])]  # the order inside a tie changes nothing
         for part in slices:
             members = own[part.member[own]]
             if n_blocks > 1:

@@ -41,7 +41,9 @@ def test_decisions_of_all_folds_are_pooled(folded, row):
     scores, cases = folded
     found = evaluate_scores(scores, cases, settings=FAST).metrics
     sensitivity = row(found, metric="sensitivity")
-    assert sensitivity["estimate"] == pytest.approx(recall_score(scores["label"], scores["decision"]))
+    assert sensitivity["estimate"] == pytest.approx(
+        recall_score(scores["label"], scores["decision"])
+    )
     by_fold = [recall_score(p["label"], p["decision"]) for _, p in scores.groupby("fold")]
     assert [sensitivity["fold_min"], sensitivity["fold_max"]] == pytest.approx(
         [min(by_fold), max(by_fold)]

@@ -30,7 +30,9 @@ def test_the_gap_interval_comes_from_the_joint_resamples(drawn, row):
     found = evaluate_scores(scores, cases, by=["site"], settings=settings, seed=3)
     sample = make_sample(select_rows(scores)[0], "lesion")
     weights = np.empty((int(sample.stratum_start[-1]), 81), np.uint8)
-    kernel.draw_weights(sample.stratum_start, np.uint64(seed_of(3, "evaluate", "lesion")), 0, weights)
+    kernel.draw_weights(
+        sample.stratum_start, np.uint64(seed_of(3, "evaluate", "lesion")), 0, weights
+    )
     weight, site = weights[sample.patient], cases["site"].to_numpy()
     gaps = []
     for b in range(1, 81):

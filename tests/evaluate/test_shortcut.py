@@ -61,7 +61,9 @@ def test_the_difference_is_resampled_jointly(drawn, row):
     found = evaluate_scores(scores, cases, shortcut="tube", settings=FAST, seed=2).robust
     sample = make_sample(select_rows(scores)[0], "lesion")
     weights = np.empty((int(sample.stratum_start[-1]), 61), np.uint8)
-    kernel.draw_weights(sample.stratum_start, np.uint64(seed_of(2, "evaluate", "lesion")), 0, weights)
+    kernel.draw_weights(
+        sample.stratum_start, np.uint64(seed_of(2, "evaluate", "lesion")), 0, weights
+    )
     y, x, weight = sample.positive, sample.score, weights[sample.patient]
     robust = published_mask(y, cases["tube"].to_numpy())
     expected = [

@@ -1,5 +1,7 @@
 """The compiled bootstrap against scikit-learn, SciPy, statsmodels and published numbers."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -77,7 +79,7 @@ def test_draws_are_uniform_and_keep_the_size_of_every_stratum():
     start = np.array([0, 7, 8, 28], np.int64)
     weights = np.empty((28, 4001), np.uint8)
     kernel.draw_weights(start, np.uint64(5), 0, weights)
-    for first, last in zip(start, start[1:], strict=False):
+    for first, last in pairwise(start):
         assert (weights[first:last].sum(axis=0) == last - first).all()
     counts = weights[8:, 1:].sum(axis=1, dtype=int)
     assert stats.chisquare(counts).pvalue > 0.01

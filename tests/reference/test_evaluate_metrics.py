@@ -1,10 +1,15 @@
 """The metrics against scikit-learn, and a table by group against fairlearn."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
+from fairlearn.metrics import MetricFrame
 from sklearn import metrics as sklearn
 
-from segclf.evaluate import METRICS
+from segclf.core.settings import EvaluateSettings
+from segclf.evaluate import METRICS, evaluate_scores
 
 WITNESS = {
     "auroc": sklearn.roc_auc_score,
@@ -31,3 +36,52 @@ def test_a_metric_equals_that_of_scikit_learn_with_weights(name, decimals):
 
 def test_every_metric_has_a_witness():
     assert WITNESS.keys() == METRICS.keys()
+
+
+def test_groups_without_a_class_are_missing_where_fairlearn_reads_no_difference():
+    # fairlearn: a group without positives is NaN, and the difference of groups ignores it.
+    rng = np.random.default_rng(1)
+    n = 160
+    group = rng.choice(list("ABC"), n)
+    label = np.where(group == "C", 0, rng.integers(0, 2, n))
+    score = rng.normal(size=n) + label
+    ids = [f"c{i}" for i in range(n)]
+    scores = pd.DataFrame(
+        {
+            "case_id": ids,
+            "finding": "lesion",
+            "method": "m",
+            "score": score,
+            "decision_value": score,
+            "threshold": 0.5,
+            "decision": (score > 0.5).astype(float),
+            "probability": np.nan,
+            "split": "test",
+            "fold": pd.array([pd.NA] * n, dtype="Int64"),
+            "seed": pd.array([pd.NA] * n, dtype="Int64"),
+            "patient_id": ids,
+            "label": label.astype(float),
+        }
+    )
+    cases = pd.DataFrame({"case_id": ids, "site": group})
+    found = evaluate_scores(scores, cases, by=["site"], settings=EvaluateSettings(n_boot=20))
+    ours = found.metrics.set_index(["metric", "group"])["estimate"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one class only: scikit-learn warns inside fairlearn
+        ranked = MetricFrame(
+            metrics=sklearn.roc_auc_score, y_true=label, y_pred=score, sensitive_features=group
+        )
+        decided = MetricFrame(
+            metrics={"ppv": sklearn.precision_score, "specificity": WITNESS["specificity"]},
+            y_true=label,
+            y_pred=(score > 0.5).astype(int),
+            sensitive_features=group,
+        )
+    np.testing.assert_allclose(ours["auroc"].loc[list("ABC")], ranked.by_group.loc[list("ABC")])
+    assert np.isnan(ours["auroc", "C"])
+    for name in ("ppv", "specificity"):
+        expected = decided.by_group[name].loc[list("AB")]
+        np.testing.assert_allclose(ours[name].loc[list("AB")], expected)
+    gap = found.gaps.set_index("metric").loc["auroc"]
+    assert gap["gap"] == pytest.approx(abs(ours["auroc", "A"] - ours["auroc", "B"]))
+    assert gap["left_out"].startswith("C: 0 positive images (fewer than 5)")

@@ -1,0 +1,105 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segclf.core.settings import EvaluateSettings
+from segclf.evaluate import evaluate_scores, evaluation_text, write_evaluation
+
+FAST = EvaluateSettings(n_boot=50)
+
+
+@pytest.fixture
+def evaluation(drawn):
+    scores, cases = drawn(n=400)
+    both = pd.concat(
+        [scores.assign(method="tau"), scores.assign(method="sigmoid", decision=np.nan)]
+    )
+    return evaluate_scores(
+        both,
+        cases,
+        by=["sex", "target_size"],
+        roles={"target_size": "derived"},
+        shortcut="tube",
+        settings=FAST,
+        data="phantom",
+    )
+
+
+def test_the_files_hold_the_tables(evaluation, tmp_path):
+    write_evaluation(tmp_path, evaluation)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("evaluation.json", "gaps.csv", "grid.csv", "ledger.json", "metrics.csv"),
+        *("metrics.parquet", "robust.csv"),
+    ]
+    from_parquet = pd.read_parquet(tmp_path / "metrics.parquet").drop(columns="data")
+    pd.testing.assert_frame_equal(from_parquet, evaluation.metrics, check_dtype=False)
+    from_csv = pd.read_csv(tmp_path / "metrics.csv", keep_default_na=False, na_values=[""])
+    np.testing.assert_allclose(from_csv["estimate"], evaluation.metrics["estimate"], rtol=1e-15)
+    assert from_csv["n_cases"].tolist() == evaluation.metrics["n_cases"].tolist()
+
+
+def test_every_file_says_which_data_it_is_from(evaluation, tmp_path):
+    write_evaluation(tmp_path, evaluation)
+    for path in tmp_path.glob("*.csv"):
+        assert set(pd.read_csv(path)["data"]) == {"phantom"}, path.name
+    for name in ("ledger.json", "evaluation.json"):
+        assert json.loads((tmp_path / name).read_text())["data"] == "phantom"
+
+
+def test_the_json_is_plain_and_short(evaluation, tmp_path):
+    write_evaluation(tmp_path, evaluation)
+    compact = json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=pytest.fail)
+    overall = {(row["method"], row["metric"]): row for row in compact["overall"]}
+    assert overall["tau", "auroc"]["estimate"] == overall["sigmoid", "auroc"]["estimate"]
+    assert overall["sigmoid", "ppv"]["estimate"] is None
+    assert overall["sigmoid", "ppv"]["reason"] == "the score table has no decisions"
+    assert {row["quantity"] for row in compact["robust"]} == {
+        *("robust", "aligned", "aligned - robust"),
+    }
+    assert {row["group_column"] for row in compact["worst"]} == {"sex", "target_size"}
+
+
+def test_the_ledger_says_what_was_asked_and_what_was_left_out(evaluation, tmp_path):
+    write_evaluation(tmp_path, evaluation)
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert (ledger["by"], ledger["shortcut"]) == (["sex", "target_size"], "tube")
+    assert (ledger["n_boot"], ledger["seed"], ledger["unit"]) == (50, 0, "patient")
+    (entry,) = ledger["exclusions"]
+    assert (entry["method"], entry["n_rows"]) == ("sigmoid", 400)
+
+
+def test_the_text_has_the_main_numbers_and_ends_with_what_is_missing(evaluation, row):
+    text = evaluation_text(evaluation)
+    auroc = row(evaluation.metrics, method="tau", group="all", metric="auroc")
+    assert f"{auroc['estimate']:.3f} [{auroc['lo']:.3f}, {auroc['hi']:.3f}]" in text
+    assert f"lesion: 400 test cases, {auroc['n_positive']} positive, " in text
+    assert "95% intervals: percentile, patient bootstrap" in text
+    assert "sex = F" in text
+    assert "(all negatives)" in text
+    assert "aligned - robust" in text
+    assert "left out: 400 rows: no decision" in text
+    assert text.splitlines()[-1].startswith("not estimated: ")
+    assert "nan" not in text.lower()
+
+
+def test_the_text_begins_with_a_warning_if_images_are_taken_as_independent(table):
+    scores = table([1, 0] * 10, np.arange(20) % 7)
+    scores["patient_id"] = scores["case_id"]
+    text = evaluation_text(evaluate_scores(scores, scores[["case_id"]], settings=FAST))
+    assert text.startswith("WARNING: images are treated as independent")
+    assert "wide, and likely still too narrow (fewer than 50 images of a class)" in text
+
+
+def test_the_text_shows_the_spread_over_folds(drawn):
+    scores, cases = drawn(n=300)
+    fold = (scores["patient_id"].str[1:].astype(int) % 3).astype("Int64")
+    found = evaluate_scores(scores.assign(fold=fold), cases, settings=FAST)
+    assert "    3 folds, AUROC 0." in evaluation_text(found)
+
+
+def test_an_interval_without_width_reads_as_its_reason(table):
+    scores = table([1] * 6 + [0] * 9, [1.0] * 6 + [0.0] * 9)
+    text = evaluation_text(evaluate_scores(scores, scores[["case_id"]], settings=FAST))
+    assert "1.000 [bootstrap interval has no width: no errors among 6 positive" in text
