@@ -131,7 +131,7 @@ def _named(headers: Sequence[str], mapped: dict[Part, str], recipe: Recipe) -> d
     named: dict[Part, str] = {}
     for header in headers:
         part = part_of(header) if "." not in header else None
-        if part is None or header in mapped.values():
+        if part is None or header in mapped.values() or header == recipe.mask_class:
             continue
         if part[0] in ("mask", "label", "class") and recipe.roles.get(header) in FROM_ANSWER:
             continue  # the recipe says that it is metadata
