@@ -17,6 +17,7 @@ def column_scores(
     finding: str,
     labels: pd.Series,
     split: pd.DataFrame,
+    by_distance: bool = False,
     settings: SummarizeSettings | None = None,
 ) -> pd.DataFrame:
     """A score table that ranks cases by a number of the case table, method `column:<name>`.
@@ -32,6 +33,9 @@ def column_scores(
         finding: The finding whose labels are ranked.
         labels: 1, 0 or NaN per case, indexed by case_id.
         split: `case_id`, `patient_id`, `split` and `fold`, one row per case and fold.
+        by_distance: Rank by the distance from the mean of validation positives, for a column
+            like slice position whose middle values are the positive ones; method
+            `distance:<name>`.
         settings: Objective of the threshold; Youden's J if None.
 
     Raises:
@@ -45,6 +49,7 @@ def column_scores(
             expected=f"a numeric column: {', '.join(numeric) or '(there is none)'}",
             fix="choose one of these",
         )
+    method = f"{'distance' if by_distance else 'column'}:{column}"
     rows = split.loc[:, ["case_id", "patient_id", "split", "fold"]].reset_index(drop=True)
     value = pd.Series(cases[column].to_numpy(dtype=np.float64, na_value=np.nan), cases["case_id"])
     score = value.reindex(rows["case_id"]).to_numpy(copy=True)
@@ -54,6 +59,9 @@ def column_scores(
     for k in np.unique(fold):
         fitted_on = (fold == k) & (rows["split"].to_numpy() == "val")
         known = fitted_on & ~np.isnan(score) & ~np.isnan(label)
+        if by_distance:
+            centre = score[known & (label == 1)]
+            score[fold == k] = np.abs(score[fold == k] - (centre.mean() if len(centre) else 0.0))
         rank = METRICS["auroc"].function(label[known], score[known], np.ones(int(known.sum())))
         score[fold == k] *= -1.0 if rank < 0.5 else 1.0
         threshold[fold == k], _ = fit_threshold(
@@ -62,7 +70,7 @@ def column_scores(
     is_decided = ~np.isnan(score) & ~np.isnan(threshold)
     new = {
         "finding": finding,
-        "method": f"column:{column}",
+        "method": method,
         "score": score,
         "decision_value": score,
         "threshold": threshold,
@@ -71,4 +79,4 @@ def column_scores(
         "seed": pd.array([pd.NA] * len(rows), dtype="Int64"),
         "label": label,
     }
-    return check_scores(rows.assign(**new).loc[:, list(COLUMNS)], f"column:{column}")
+    return check_scores(rows.assign(**new).loc[:, list(COLUMNS)], method)

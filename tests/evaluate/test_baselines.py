@@ -54,6 +54,17 @@ def test_each_fold_has_its_own_direction():
     assert (scores["score"] == labels.to_numpy()).all()
 
 
+def test_a_column_whose_middle_is_positive_is_ranked_by_distance():
+    # Positives lie at 5, negatives at 1 and 9: no direction separates them, the distance does.
+    cases = cases_of(slice=np.where(LABEL == 1, 5.0, np.arange(20) % 4 * 4.0 - 3.0))
+    scores = column_scores(
+        cases, "slice", finding="lesion", labels=LABEL, split=split_of(), by_distance=True
+    )
+    assert set(scores["method"]) == {"distance:slice"}
+    assert (scores["score"] == -4.0 * (1 - LABEL.to_numpy())).all()
+    assert (scores["decision"] == LABEL.to_numpy()).all()
+
+
 def test_a_case_without_a_value_has_no_score_and_no_decision():
     cases = cases_of(slice=[np.nan, *range(19)]).drop(index=3)
     scores = column_scores(cases, "slice", finding="lesion", labels=LABEL, split=split_of())
