@@ -12,6 +12,7 @@ from segclf.data.prepare import prepare_cases
 from segclf.data.read import read_case
 from segclf.data.sample import Batch, Sample
 from segclf.data.sampling import SamplingPlan, plan_sampling
+from segclf.data.workers import ordered
 
 __all__ = [
     "Batch",
@@ -19,6 +20,7 @@ __all__ = [
     "Sample",
     "SamplingPlan",
     "eval_batches",
+    "ordered",
     "plan_sampling",
     "prepare_cases",
     "read_case",

@@ -45,7 +45,8 @@ def train_batches(
         n_steps: Number of steps.
         rank: Which share of each batch this process gets.
         world: Number of processes that share each batch.
-        on_event: Told once, as `{"kind": "note", "text": …}`, if balancing was not possible.
+        on_event: Told once, as `{"kind": "warning", "about": "sampling", "message": …}`, if
+            balancing was not possible.
 
     Raises:
         ConfigError: The recipe's settings contradict each other, or the batch cannot be shared.
@@ -61,7 +62,7 @@ def train_batches(
         )
     plan = plan_sampling(cases, recipe, task=task, cache=cache)
     if plan.note is not None and on_event is not None:
-        on_event({"kind": "note", "text": plan.note})
+        on_event({"kind": "warning", "about": "sampling", "message": plan.note})
     call = functools.partial(
         _train_batch, cases=cases, recipe=recipe, task=task, cache=cache, plan=plan
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskSource, MaskState
+from segclf.data.about import about
 from segclf.io import read_mask
 
 
@@ -24,7 +25,8 @@ def read_truth(case: Case, shape: tuple[int, ...]) -> tuple[np.ndarray | None, .
         CaseError: A mask cannot be read, has another shape (`shape_mismatch`), or holds values
             that nobody named (`mask_values`).
     """
-    return finding_planes(case, shape, named=())
+    with about(case):
+        return finding_planes(case, shape, named=())
 
 
 def finding_planes(

@@ -1,8 +1,6 @@
 """One row of the manifest to one prepared case; nothing here is random."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import psutil
@@ -11,6 +9,7 @@ import torch
 from segclf.core.config import Recipe
 from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskState
+from segclf.data.about import about
 from segclf.data.checks import check_feeding
 from segclf.data.intensity import scale_intensity
 from segclf.data.masks import finding_planes
@@ -53,23 +52,6 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
             input_shape=shape,
             affine=affine,
         )
-
-
-@contextmanager
-def about(case: Case) -> Iterator[None]:
-    """Name the case in the errors of the block, and turn a lack of memory into one."""
-    try:
-        yield
-    except CaseError as error:
-        raise CaseError(
-            error.reason,
-            error.wrong,
-            where=f"case {case.case_id}, {error.where}",
-            expected=error.expected,
-            fix=error.fix,
-        ) from None
-    except MemoryError:
-        raise _too_large(case, "its arrays") from None
 
 
 def _target(planes: tuple[np.ndarray | None, ...], size: tuple[int, ...]) -> torch.Tensor:
@@ -158,14 +140,10 @@ def _check_memory(case: Case, recipe: Recipe) -> None:
         n_channels = max(1, n_values // max(1, math.prod(space)))
         n_bytes += 12 * n_px * n_channels + 8 * n_px * len(case.masks)
     if n_bytes > MEMORY_SHARE * psutil.virtual_memory().available:
-        raise _too_large(case, f"about {n_bytes / 2**30:.1f} GiB")
-
-
-def _too_large(case: Case, what: str) -> CaseError:
-    return CaseError(
-        "too_large",
-        f"preparing the case needs {what}, more than the memory that is free.",
-        where=f"image {case.images[0].name}",
-        expected=f"at most {MEMORY_SHARE:.0%} of the free memory",
-        fix="use a machine with more memory, or store the image at a coarser grid",
-    )
+        raise CaseError(
+            "too_large",
+            f"preparing the case needs about {n_bytes / 2**30:.1f} GiB of memory.",
+            where=f"image {case.images[0].name}",
+            expected=f"at most {MEMORY_SHARE:.0%} of the free memory",
+            fix="use a machine with more memory, or store the image at a coarser grid",
+        )

@@ -195,8 +195,8 @@ def test_a_bad_training_case_is_an_error_with_its_id(many_cases, recipe, workers
 def test_a_note_tells_why_batches_are_not_balanced(many_cases, recipe):
     events = []
     batches_of(many_cases[::3], recipe(train={"batch_size": 2}), on_event=events.append)
-    assert [event["kind"] for event in events] == ["note"]
-    assert "batches are drawn uniformly" in events[0]["text"]
+    assert [(event["kind"], event["about"]) for event in events] == [("warning", "sampling")]
+    assert "batches are drawn uniformly" in events[0]["message"]
 
 
 def test_fabric_can_move_a_batch(many_cases, recipe):

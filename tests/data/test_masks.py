@@ -51,3 +51,4 @@ def test_a_mask_of_another_shape_is_refused_with_both_shapes(write_case):
     with pytest.raises(CaseError, match=r"\(2, 3\), the image \(4, 4\)") as caught:
         read_truth(case, (4, 4))
     assert caught.value.reason == "shape_mismatch"
+    assert "case a, mask a_mask0.png" in str(caught.value)

@@ -110,6 +110,25 @@ def test_a_missing_file_is_the_error_of_one_case(write_case, recipe):
     assert refusal(case, recipe())[0] == "missing_file"
 
 
+@pytest.mark.parametrize(
+    ("failure", "reason", "words"),
+    [
+        (PermissionError(13, "Permission denied"), "unreadable", "PermissionError: Permission den"),
+        (MemoryError(), "too_large", "more memory than is free"),
+    ],
+)
+def test_a_failing_disk_or_memory_is_the_error_of_one_case(
+    write_case, recipe, monkeypatch, failure, reason, words
+):
+    def fail(path):
+        raise failure
+
+    monkeypatch.setattr("segclf.data.read.read_image", fail)
+    found, text = refusal(write_case("P7", RAMP), recipe())
+    assert found == reason
+    assert words in text
+
+
 def test_a_case_that_does_not_fit_the_free_memory_is_refused_unread(
     write_case, recipe, monkeypatch
 ):
