@@ -66,13 +66,10 @@ def estimate(
         unfit: Why the metric has no meaning here; empty if it has.
     """
     used = counts.used_by(metric)
-    small = [
-        f"{n} {kind} {unit}s (fewer than {settings.min_group})"
-        for kind, n in used.items()
-        if n < settings.min_group
-    ]
+    small = [f"{n} {kind}" for kind, n in used.items() if n < settings.min_group]
     if unfit or small or np.isnan(values[0]):
-        reason = unfit or " and ".join(small) or f"undefined: {metric.undefined_for}"
+        few = f"{' and '.join(small)} {unit}s (fewer than {settings.min_group})" if small else ""
+        reason = unfit or few or f"undefined: {metric.undefined_for}"
         return Estimate(np.nan, np.nan, np.nan, 0, reason)
     agreed = f"every resample gives {values[0]:.3g}"
     if values[0] == (1.0 if metric.higher_is_better else 0.0):
@@ -80,7 +77,7 @@ def estimate(
         agreed = f"no errors among {whom} {unit}s"
     lo, hi, n_usable, reason = percentile(values[1:], settings.confidence, agreed=agreed)
     kind, n = min(used.items(), key=lambda item: item[1])
-    warning = f"{FEW_WORDS}: {n} {kind} {unit}s" if n < FEW else ""
+    warning = f"{FEW_WORDS}: {n} {kind} {unit}s" if n < FEW and not np.isnan(lo) else ""
     return Estimate(float(values[0]), lo, hi, n_usable, join(reason, warning))
 
 

@@ -69,8 +69,12 @@ def _overall_lines(rows: list[Row], ledger: Row) -> Iterator[str]:
         )
     yield f"  {'method':<20} {'AUROC':<23} {'sensitivity':<23} specificity"
     for method, found in by_method.items():
-        cells = [_shown(found.get(name)) for name in ("auroc", "sensitivity", "specificity")]
+        shown = [found.get(name) for name in ("auroc", "sensitivity", "specificity")]
+        cells = [_shown(row).partition(" (")[0] for row in shown]
         yield f"  {method:<20} {cells[0]:<23} {cells[1]:<23} {cells[2]}"
+        for row in shown:
+            if row is not None and np.isnan(row["lo"]):
+                yield f"    {row['metric']}: {row['reason']}"
         auroc = found.get("auroc", {"fold_min": np.nan})
         if not np.isnan(auroc["fold_min"]):
             yield (
@@ -114,7 +118,7 @@ def _shown(row: Row | None) -> str:
     if row is None or np.isnan(row["estimate"]):
         return "-" if row is None else f"- ({row['reason']})"
     if np.isnan(row["lo"]):
-        return f"{row['estimate']:.3f} [{row['reason']}]"
+        return f"{row['estimate']:.3f} [no interval] ({row['reason']})"
     star = " *" if FEW_WORDS in row["reason"] else ""
     return f"{row['estimate']:.3f} [{row['lo']:.3f}, {row['hi']:.3f}]{star}"
 

@@ -1,13 +1,14 @@
 """The evaluation in one function: scores, labels and groups to rows of numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from segclf.core.catalog import lookup
 from segclf.core.config import EvaluateSettings
+from segclf.core.errors import DataError
 from segclf.core.randomness import seed_of
 from segclf.evaluate.estimates import Row
 from segclf.evaluate.gaps import GAP_COLUMNS, gap_rows
@@ -104,10 +105,13 @@ def evaluate_scores(
     check_cases(cases)
     rows, exclusions = select_rows(scores)
     unit = "image" if are_independent(rows) else unit_name
+    case_ids = pd.Index(cases["case_id"].astype("str"))
+    if by or shortcut:
+        _check_match(rows, case_ids)
     name, present = parse_shortcut(shortcut, cases, roles=roles) if shortcut else ("", None)
     plan = _Plan(
         metrics={m: lookup(m, METRICS, kind="metric", group="segclf.metrics") for m in metrics},
-        groupings=[group_cases(text, cases, roles=roles) for text in dict.fromkeys(by)],
+        groupings=_groupings(by, cases, roles),
         shortcut=name,
         present=present,
         settings=settings,
@@ -115,7 +119,6 @@ def evaluate_scores(
         unit=unit,
         n_threads=n_threads,
     )
-    case_ids = pd.Index(cases["case_id"].astype("str"))
     tables: dict[str, list[Row]] = {key: [] for key in _TABLES}
     tables["exclusions"] += exclusions
     for finding in sorted(rows["finding"].unique()):
@@ -127,6 +130,27 @@ def evaluate_scores(
     ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit)
     asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
     return Evaluation(**frames, ledger=asked | {"metrics": list(metrics)} | ledger)
+
+
+def _check_match(rows: pd.DataFrame, case_ids: pd.Index) -> None:
+    scored = pd.Index(rows["case_id"])
+    if (case_ids.get_indexer(scored) < 0).all():
+        raise DataError(
+            f"no scored case is in the case table, not even {scored[0]!r}.",
+            where="case_id of the score table and of the case table",
+            expected=f"the same ids; the case table has {', '.join(map(repr, case_ids[:3]))}, ...",
+            fix="evaluate with the manifest that the scores were made from",
+        )
+
+
+def _groupings(by: Sequence[str], cases: pd.DataFrame, roles: Mapping[str, str]) -> list[Grouping]:
+    """One per text; a column that is cut in two ways goes by its texts, not by its name."""
+    found = {text: group_cases(text, cases, roles=roles) for text in by}
+    columns = [grouping.column for grouping in found.values()]
+    return [
+        replace(grouping, column=text) if columns.count(grouping.column) > 1 else grouping
+        for text, grouping in found.items()
+    ]
 
 
 def _evaluate_finding(sample: Sample, place: np.ndarray, plan: _Plan) -> dict[str, list[Row]]:

@@ -102,4 +102,5 @@ def test_the_text_shows_the_spread_over_folds(drawn):
 def test_an_interval_without_width_reads_as_its_reason(table):
     scores = table([1] * 6 + [0] * 9, [1.0] * 6 + [0.0] * 9)
     text = evaluation_text(evaluate_scores(scores, scores[["case_id"]], settings=FAST))
-    assert "1.000 [bootstrap interval has no width: no errors among 6 positive" in text
+    assert "1.000 [no interval] " in text
+    assert "auroc: bootstrap interval has no width: no errors among 6 positive and 9" in text

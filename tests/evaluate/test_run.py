@@ -172,6 +172,26 @@ def test_strata_of_positives_face_all_negatives_and_the_row_says_so(drawn, row):
     assert set(found["group"]) == {"all", "small", "large"}
 
 
+def test_a_column_cut_in_two_ways_makes_two_sets_of_groups(drawn):
+    bins = ["age_years:[20,40),[40,)", "age_years:[20,60),[60,)"]
+    found = evaluate_scores(*drawn(), by=[*bins, "sex", "sex"], settings=FAST)
+    assert found.gaps["group_column"].unique().tolist() == [*bins, "sex"]
+    assert (found.gaps["n_groups"] == 2).all()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_test_set_of_one_class_is_rows_of_reasons_and_not_an_error(table, label):
+    scores = table([label] * 12, np.arange(12) % 5)
+    cases = scores[["case_id"]].assign(tube=[0, 1] * 6, site="A")
+    found = evaluate_scores(scores, cases, by=["site"], shortcut="tube", settings=FAST)
+    missing = found.metrics.loc[found.metrics["estimate"].isna()]
+    assert {"auroc", "average_precision", "balanced_accuracy"} <= set(missing["metric"])
+    reason = f"0 {'negative' if label else 'positive'} patients (fewer than 5)"
+    assert (missing["reason"] == reason).all()
+    assert found.robust["estimate"].isna().all()
+    assert (found.robust["reason"] != "").all()
+
+
 def test_a_metric_from_elsewhere_is_resampled_like_a_built_in_one(drawn, row, monkeypatch):
     scores, cases = drawn()
     slow = Metric(auroc, needs="score", undefined_for="without one of the classes")
@@ -264,6 +284,15 @@ def test_a_score_table_that_cannot_be_evaluated_is_refused(drawn, change, wrong)
     scores, cases = drawn()
     with pytest.raises(DataError, match=wrong):
         evaluate_scores(change(scores), cases)
+
+
+def test_a_case_table_of_other_cases_is_refused_with_examples_of_both(drawn):
+    scores, cases = drawn()
+    other = cases.assign(case_id="x" + cases["case_id"])
+    with pytest.raises(DataError, match="not even 'c0000'") as caught:
+        evaluate_scores(scores, other, by=["sex"])
+    assert "'xc0000', 'xc0001'" in str(caught.value)
+    assert len(evaluate_scores(scores, other, settings=FAST).metrics) == len(METRICS)
 
 
 def test_a_score_table_without_test_rows_says_what_it_holds(drawn):

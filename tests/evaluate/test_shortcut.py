@@ -101,7 +101,7 @@ def test_a_cell_without_support_says_why_and_so_does_the_difference(drawn, row):
     found = evaluate_scores(scores, cases.assign(tube=aligned), shortcut="tube", settings=FAST)
     robust = row(found.robust, quantity="robust")
     assert np.isnan(robust["estimate"])
-    why = "0 positive patients (fewer than 5) and 0 negative patients (fewer than 5)"
+    why = "0 positive and 0 negative patients (fewer than 5)"
     assert robust["reason"] == why
     difference = row(found.robust, quantity="aligned - robust")
     assert np.isnan(difference["estimate"])
