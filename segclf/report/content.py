@@ -35,7 +35,7 @@ class GalleryItem:
     finding: str
     kind: Literal["missed", "false alarm"]
     image: np.ndarray
-    """(*space), or (channel, *space) of which one or three channels are shown."""
+    """(channel, *space); three channels are shown in colour, else the first one."""
     truth: np.ndarray | None
     """(*space), not 0 inside the target; None where nobody has drawn it."""
     probability: np.ndarray | None = None

@@ -9,7 +9,7 @@ from matplotlib.transforms import blended_transform_factory
 from segclf.report.rows import Row, distinct, is_missing, one_per, where
 from segclf.report.svg import INKS, MARKERS, new_figure, series_ink, styled
 from segclf.report.tables import group_name
-from segclf.report.text import count, number, plain
+from segclf.report.text import count, number, plain, plural
 
 LINE_IN = 0.2
 PLOT = (0.27, 0.66)
@@ -55,7 +55,7 @@ def forest_figure(
 def _sizes(row: Row, unit_name: str) -> str:
     return (
         f"{count(row['n_positive'])} positive, {count(row['n_negative'])} negative cases "
-        f"of {count(row['n_patients'])} {plain(unit_name, 20)}s"
+        f"of {count(row['n_patients'])} {plural(plain(unit_name, 20))}"
     )
 
 

@@ -89,15 +89,12 @@ def maps_of(item: GalleryItem) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: The maps of the case differ in shape.
     """
-    image = np.asarray(item.image)
-    n_axes = len(item.spacing_mm) if item.spacing_mm else min(image.ndim, 3)
-    known = next((m for m in (item.probability, item.truth) if m is not None), None)
-    shape = image.shape[-n_axes:] if known is None else np.asarray(known).shape
+    shape = np.asarray(item.image).shape[1:]
     p = np.full(shape, np.nan) if item.probability is None else np.asarray(item.probability)
     truth = np.zeros(shape, bool) if item.truth is None else np.asarray(item.truth) != 0
-    if truth.shape != p.shape or image.shape[-p.ndim :] != p.shape:
+    if not p.shape == truth.shape == shape:
         raise ValueError(
-            f"maps of one case have one shape: image {image.shape}, truth {truth.shape}, "
+            f"maps of one case have one shape: image (channel, *{shape}), truth {truth.shape}, "
             f"probability {p.shape}."
         )
     return p.astype(np.float64), truth

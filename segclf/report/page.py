@@ -9,7 +9,7 @@ import segclf
 from segclf.core.atomic import write_text
 from segclf.report.content import ReportContent
 from segclf.report.curves import training_figure
-from segclf.report.planes import chosen_text, plane_figure
+from segclf.report.planes import chosen_text, plane_caption, plane_figure
 from segclf.report.rows import as_rows, distinct
 from segclf.report.sections import FigureFiles, show_error, show_finding, show_ledger
 from segclf.report.tables import plain_table
@@ -38,7 +38,7 @@ def write_report(folder: Path, content: ReportContent) -> Path:
         counts=plain_table(as_rows(content.counts), caption="Cases per split"),
         findings=[show_finding(files, content, finding, methods) for finding in findings],
         planes=[
-            files.add("plane", plane_figure(plane), f"What t and tau reach: {plain(plane.title)}")
+            files.add("plane", plane_figure(plane), plane_caption(plane))
             for plane in content.planes
         ],
         chosen=chosen_text(content.planes),

@@ -41,29 +41,23 @@ class Picture:
 
 
 def draw_item(item: GalleryItem, facts: ErrorFacts) -> Picture:
-    """The picture of a wrong decision; of a volume, the slice that shows most of the error."""
+    """The picture of a wrong decision; of a volume, the slice through the middle of the error."""
     p, truth = maps_of(item)
-    planes = [*_channels(np.asarray(item.image), p.ndim), truth, p > item.t]
+    image = np.asarray(item.image)
+    planes = [*(image if len(image) == 3 else image[:1]), truth, p > item.t]
     region = facts.missed or facts.nearest
     focus, view, step = region.centre if region else None, "", _steps(item.spacing_mm, p.ndim)
     if p.ndim == 3:
-        k = focus[2] if focus else _busiest_slice(truth | (p > item.t))
+        k = focus[2] if focus else p.shape[2] // 2
         planes = [plane[::-1, ::-1, k].T for plane in planes]
         focus = (p.shape[1] - 1 - focus[1], p.shape[0] - 1 - focus[0]) if focus else None
         view = f"axial slice {k + 1} of {p.shape[2]}; right side of the patient on the left"
     *grey, truth, predicted = planes
-    image = _eight_bit(grey)
-    whole = _panel(image, truth, predicted, step)
+    shown = _eight_bit(grey)
+    whole = _panel(shown, truth, predicted, step)
     window = _window(truth.shape, focus, region.n_px ** (1 / p.ndim) if region else 0)
-    zoom = _panel(image[window], truth[window], predicted[window], step) if window else None
+    zoom = _panel(shown[window], truth[window], predicted[window], step) if window else None
     return Picture(whole, zoom, _frame(window, step), view)
-
-
-def _channels(image: np.ndarray, n_axes: int) -> list[np.ndarray]:
-    """One or three planes (*space)."""
-    if image.ndim == n_axes:
-        return [image]
-    return list(image) if len(image) == 3 else [image[0]]
 
 
 def _steps(spacing_mm: tuple[float, ...] | None, n_axes: int) -> tuple[float, float]:
@@ -72,11 +66,6 @@ def _steps(spacing_mm: tuple[float, ...] | None, n_axes: int) -> tuple[float, fl
         return 1.0, 1.0
     down, right = spacing_mm[:2] if n_axes == 2 else (spacing_mm[1], spacing_mm[0])
     return down / min(down, right), right / min(down, right)
-
-
-def _busiest_slice(mask: np.ndarray) -> int:
-    n_px = mask.sum(axis=(0, 1))
-    return int(np.argmax(n_px)) if n_px.any() else mask.shape[2] // 2
 
 
 def _eight_bit(planes: list[np.ndarray]) -> np.ndarray:

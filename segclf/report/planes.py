@@ -11,7 +11,6 @@ from segclf.report.svg import INKS, new_figure, styled
 from segclf.report.text import amount, plain, probability
 
 SHOWN_T = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
-N_SHOWN_TAU = 7
 
 
 def plane_figure(plane: Plane) -> Figure:
@@ -35,27 +34,46 @@ def plane_figure(plane: Plane) -> Figure:
 
 
 def _label_axes(axes: Axes, plane: Plane) -> None:
-    columns = [int(np.abs(_logit(plane.t) - _logit(np.array(t))).argmin()) for t in SHOWN_T]
-    columns = sorted(set(columns))
-    axes.set_xticks(columns, [f"{plane.t[c]:.3g}" for c in columns])
+    ends = plane.t[0] - 1e-9, plane.t[-1] + 1e-9
+    shown = [t for t in SHOWN_T if ends[0] <= t <= ends[1]] or [float(plane.t[0])]
+    axes.set_xticks([_column(plane, t) for t in shown], [f"{t:.3g}" for t in shown])
     axes.set_xlabel("t: probability above which a pixel counts")
-    rows = np.unique(np.linspace(0, len(plane.tau) - 1, N_SHOWN_TAU).round().astype(int))
-    axes.set_yticks(rows.tolist(), [amount(float(plane.tau[row])) for row in rows])
+    powers = [10.0**k for k in range(-6, 10) if plane.tau[1] <= 10.0**k <= plane.tau[-1]]
+    taus = [0.0, *(tau for tau in powers if _row(plane, tau) > 2)]  # 0 and 1 would overlap
+    axes.set_yticks([_row(plane, tau) for tau in taus], [amount(tau) for tau in taus])
     unit = plane.unit.replace("mm2", "mm²")
     axes.set_ylabel(f"tau: area that is not enough [{unit}]")
 
 
 def _mark_chosen(axes: Axes, plane: Plane, chosen: tuple[float, float]) -> None:
-    t, tau = chosen
-    x = float(np.interp(_logit(np.array(t)), _logit(plane.t), np.arange(len(plane.t))))
-    y = float(np.interp(tau, plane.tau, np.arange(len(plane.tau))))
-    for size, ink, width in ((13, "#000000", 4.0), (13, "#ffffff", 1.8)):
+    x, y = _column(plane, chosen[0]), _row(plane, chosen[1])
+    for ink, width in (("#000000", 4.0), ("#ffffff", 1.8)):
         axes.plot(
-            [x], [y], "o", markersize=size, markerfacecolor="none", markeredgecolor=ink,
+            [x], [y], "o", markersize=13, markerfacecolor="none", markeredgecolor=ink,
             markeredgewidth=width, clip_on=False,
         )  # fmt: skip
     axes.set_xlim(-0.5, len(plane.t) - 0.5)
     axes.set_ylim(-0.5, len(plane.tau) - 0.5)
+
+
+def _column(plane: Plane, t: float) -> float:
+    """Where a t lies between the columns of the map, which are evenly spaced in its logit."""
+    logit = np.log(plane.t) - np.log1p(-plane.t)
+    return float(np.interp(np.log(t) - np.log1p(-t), logit, np.arange(len(plane.t))))
+
+
+def _row(plane: Plane, tau: float) -> float:
+    """Where a tau lies between the rows: the lowest is 0, above it they are even in the log."""
+    if tau <= 0:
+        return 0.0
+    log = np.log(plane.tau[1:])
+    return 1.0 + float(np.interp(np.log(tau), log, np.arange(len(log))))
+
+
+def plane_caption(plane: Plane) -> str:
+    """What the figure of a plane shows."""
+    unmet = "; grey where the target is not met" if np.isnan(plane.value).any() else ""
+    return f"{plane.value_name} for every t and tau: {plain(plane.title, 60)}{unmet}"
 
 
 def chosen_text(planes: Sequence[Plane]) -> list[str]:
@@ -66,7 +84,3 @@ def chosen_text(planes: Sequence[Plane]) -> list[str]:
         for plane in planes
         if plane.chosen is not None
     ]
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    return np.log(p) - np.log1p(-p)

@@ -148,7 +148,7 @@ def show_error(item: GalleryItem) -> Error:
 def show_ledger(content: ReportContent) -> dict[str, Any]:
     """What was left out and why, and how intervals were made."""
     ledger, metrics = content.ledger, as_rows(content.metrics)
-    intervals = ", ".join(distinct(metrics, "interval"))
+    intervals = ", ".join(str(name) for name in distinct(metrics, "interval"))
     if "confidence" in ledger:
         intervals = f"{ledger['confidence']:.0%} {intervals}, {ledger['n_boot']:,} resamples"
     missing = [row for row in metrics if is_missing(row["estimate"])]
@@ -197,7 +197,7 @@ def _summed_up(missing: Sequence[Row]) -> list[Row]:
     for key in distinct(missing, "finding", "group_column", "group", "reason"):
         finding, column, group, reason = key
         own = where(missing, finding=finding, group_column=column, group=group, reason=reason)
-        metrics = [METRIC_NAMES.get(metric, metric) for metric in distinct(own, "metric")]
+        metrics = [METRIC_NAMES.get(metric, str(metric)) for metric in distinct(own, "metric")]
         named = {"finding": finding, "group": group_name(column, group)}
         named |= {"metrics": ", ".join(metrics), "methods": len(distinct(own, "method"))}
         table.append(named | {"reason": reason})

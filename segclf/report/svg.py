@@ -36,6 +36,7 @@ _STYLE: Any = {  # matplotlib types each key by its own name
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.facecolor": "none",
     "axes.edgecolor": INKS["soft"],
     "axes.labelcolor": INKS["ink"],
     "axes.titlecolor": INKS["ink"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 
 from segclf.report.rows import Row, distinct, is_missing, one_per, where
-from segclf.report.text import MISSING, count, number, plain
+from segclf.report.text import MISSING, count, number, plain, plural
 
 METRIC_NAMES = {
     "auroc": "AUROC",
@@ -32,6 +32,8 @@ class Cell:
     is_number: bool = True
     span: int = 1
     """Rows that a head stands for."""
+    is_sub: bool = False
+    """A head below another one."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,17 @@ def metrics_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table
             cells = [estimate_cell(own.get(metric), notes) for metric in metrics]
             sizes = _sizes(next(iter(own.values())))
             is_first = method == methods[0] and len(groups) > 1
-            name = Cell(plain(method), is_head=True)
+            name = Cell(plain(method), is_head=True, is_sub=len(groups) > 1)
             table.append([*(head if is_first else []), name, *sizes, *cells])
     names = [METRIC_NAMES.get(metric, plain(metric)) for metric in metrics]
     first = ["group", "method"] if len(groups) > 1 else ["method"]
-    return Table(caption, [*first, "cases", f"{plain(unit_name)}s", *names], table, notes)
+    return Table(caption, [*first, "cases", plural(plain(unit_name)), *names], table, notes)
 
 
 def _sizes(row: Row) -> list[Cell]:
     """Cases with their classes, and patients; strata of positives share all negatives."""
     shared = " (all)" if row.get("negatives") == "all" else ""
-    classes = f"{count(row['n_positive'])} pos. + {count(row['n_negative'])} neg.{shared}"
+    classes = f"{count(row['n_positive'])} pos., {count(row['n_negative'])} neg.{shared}"
     return [Cell(count(row["n_cases"]), classes), Cell(count(row["n_patients"]))]
 
 
@@ -130,7 +132,9 @@ def grid_table(rows: Sequence[Row], *, caption: str) -> Table:
 def gaps_table(rows: Sequence[Row], *, caption: str) -> Table:
     """Worst and best group and the gap between them, per grouping and method."""
     notes, table = Notes(), []
-    for row in rows:
+    for row in sorted(
+        rows, key=lambda row: distinct(rows, "group_column").index(row["group_column"])
+    ):
         worst: Row = {"estimate": row["worst"], "lo": row["worst_lo"], "hi": row["worst_hi"]}
         worst["reason"] = row["reason"] if is_missing(row["worst"]) else ""
         gap: Row = {key: row[key] for key in ("lo", "hi", "reason")} | {"estimate": row["gap"]}
@@ -187,9 +191,14 @@ def estimate_cell(row: Row | None, notes: Notes) -> Cell:
     mark = notes.mark(row["reason"])
     if is_missing(row["estimate"]):
         return Cell("not estimated", note=mark)
-    is_open = is_missing(row["lo"])
-    interval = "no interval" if is_open else f"{number(row['lo'])} to {number(row['hi'])}"
-    return Cell(number(row["estimate"]), small=interval, note=mark)
+    return Cell(number(row["estimate"]), small=_interval(row), note=mark)
+
+
+def _interval(row: Row) -> str:
+    if is_missing(row["lo"]):
+        return "no interval"
+    joint = " to " if row["lo"] < 0 else "\N{EN DASH}"  # a dash beside a minus is hard to read
+    return f"{number(row['lo'])}{joint}{number(row['hi'])}"
 
 
 def group_name(column: object, group: object) -> str:
@@ -200,7 +209,7 @@ def group_name(column: object, group: object) -> str:
 def _counts(row: Row | None) -> str:
     if row is None or is_missing(row["n_positive"]):
         return ""
-    return f"n = {count(row['n_positive'])} + {count(row['n_negative'])}"
+    return f"{count(row['n_positive'])} pos., {count(row['n_negative'])} neg."
 
 
 def _joined(cell: Cell, counts: str) -> Cell:
