@@ -159,6 +159,7 @@ texts = st.text(
 
 
 @given(case_id=texts, number=st.floats(allow_infinity=False, allow_nan=False))
+@example(case_id="a\rb", number=0.1)
 @example(case_id="a\r\nb\r", number=0.1)
 @example(case_id='a\n,"b', number=5e-324)
 @settings(deadline=None, max_examples=20)
@@ -218,6 +219,12 @@ def test_the_record_keeps_plain_data_arrays_and_missing_numbers(scores, tmp_path
     write_scores(tmp_path, scores, {"rule": "mean"})
     assert not (tmp_path / "plane.npz").exists()
     assert read_record(tmp_path)["rule"] == "mean"
+
+
+def test_the_record_may_have_another_name(scores, tmp_path):
+    write_scores(tmp_path, scores, {"rule": "x"}, record_name="classifier.json")
+    assert json.loads((tmp_path / "classifier.json").read_text())["rule"] == "x"
+    assert not (tmp_path / "summarizer.json").exists()
 
 
 def test_writing_twice_gives_the_same_bytes(scores, tmp_path):

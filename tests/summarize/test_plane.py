@@ -113,14 +113,22 @@ def test_of_plateaus_that_span_equally_many_t_the_larger_tau_wins():
 
 
 def test_the_wider_of_two_stretches_of_one_plateau_is_taken():
-    # at column 1, [1, 2) and [3, 8) are equally good; column 0 ties them together with [1, 8)
+    # at column 1, [1, 6) and [7, 8) are equally good; columns 0 and 2 tie them together
     found = [
         Runs(0, np.array([[1.0, 8.0]]), 9.0),
-        Runs(1, np.array([[1.0, 2.0], [3.0, 8.0]]), 9.0),
+        Runs(1, np.array([[1.0, 6.0], [7.0, 8.0]]), 9.0),
         Runs(2, np.array([[1.0, 8.0]]), 9.0),
     ]
     column, tau, plateau = choose_point(found)
-    assert (column, tau, plateau["n_plateaus"]) == (1, 5.5, 1)
+    assert (column, tau, plateau["n_plateaus"]) == (1, 3.5, 1)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_stretches_that_only_touch_share_no_tau(order):
+    # tau = 5 belongs to [5, 9) alone
+    ends = [np.array([[1.0, 5.0]]), np.array([[5.0, 9.0]])][::order]
+    found = [Runs(column, ends[column], 9.0) for column in (0, 1)]
+    assert choose_point(found)[2]["n_plateaus"] == 2
 
 
 def test_an_open_end_counts_as_the_largest_area():
