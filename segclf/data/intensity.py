@@ -30,7 +30,7 @@ def _scale_channel(channel: torch.Tensor, settings: ImageSettings) -> torch.Tens
     values = channel.numpy()
     if settings.intensity == "zscore":
         mean = np.asarray(values.mean(dtype=np.float64))
-        sd = np.asarray(values.std(dtype=np.float64) or 1.0)
+        sd = np.asarray(values.std(dtype=np.float64))
         return _plain(NormalizeIntensity(subtrahend=mean, divisor=sd)(channel))
     if settings.intensity == "window":
         lower, upper = settings.window or (0.0, 0.0)

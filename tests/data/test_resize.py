@@ -112,6 +112,13 @@ def test_a_thin_line_stays_connected():
     assert shrunk.any(axis=0).sum() >= 12
 
 
+def test_a_thin_line_is_not_reduced_to_its_thickest_spot():
+    mask = np.zeros((50, 50), dtype=np.uint8)
+    mask[24, 5:45] = 1  # a fifth of each pixel of the coarse grid
+    mask[23, 22] = 1
+    np.testing.assert_array_equal(resize_mask(mask, (10, 10))[4], [0] + [1] * 8 + [0])
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_target_of_any_position_and_shape_ever_vanishes(seed):
     random = np.random.default_rng(seed)
