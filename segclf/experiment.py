@@ -144,6 +144,7 @@ def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
 def _settle(recipe: Recipe, run: Run) -> Experiment:
     if run.config.is_file():
         _require_same_data(load_recipe(run.config), recipe, run)
+    run.path.mkdir(parents=True, exist_ok=True)  # paths of the recipe start from here
     table = read_manifest(recipe, base=run.path)
     if run.split.is_file():
         split = pd.read_parquet(run.split)

@@ -6,11 +6,13 @@ its own, so that any stage can be run again alone. `run_all` is the flow in one 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from segclf.classify import train_classifier
 from segclf.console import EventSink
+from segclf.core.atomic import atomic_path
 from segclf.core.errors import UsageError
 from segclf.core.provenance import record_stage
 from segclf.core.runs import safe_name
@@ -159,23 +161,27 @@ def evaluate(
     scores: Sequence[Path] = (),
 ) -> Evaluation:
     """Metrics of every method per group on test cases, written to `evaluate/`."""
+    shared: dict[str, Any] = {
+        "by": tuple(by) or exp.recipe.evaluate.by,
+        "settings": exp.recipe.evaluate,
+        "roles": exp.table.roles,
+        "seed": exp.recipe.seed,
+        "unit_name": exp.recipe.unit_name,
+    }
     evaluation = evaluate_scores(
         score_tables(exp, scores),
         exp.table.frame,
-        by=tuple(by) or exp.recipe.evaluate.by,
         shortcut=shortcut or exp.recipe.evaluate.shortcut,
-        settings=exp.recipe.evaluate,
-        roles=exp.table.roles,
-        seed=exp.recipe.seed,
-        unit_name=exp.recipe.unit_name,
         data=exp.recipe.data,
+        **shared,
     )
     folder = exp.run.stage("evaluate")
     write_evaluation(folder, evaluation)
     if folders := predicted_folders(exp):
-        overlap_rows(
-            read_statistics(folders), split_frame(exp.split, exp.table), t=0.5
-        ).to_csv(folder / "overlap.csv", index=False)  # fmt: skip
+        frame = split_frame(exp.split, exp.table)
+        rows = overlap_rows(read_statistics(folders), frame, t=0.5, **shared)
+        with atomic_path(folder / "overlap.csv") as part:
+            rows.to_csv(part, index=False)
     _record(exp, "evaluate")
     return evaluation
 

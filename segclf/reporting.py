@@ -19,10 +19,8 @@ from segclf.data import read_truth
 from segclf.experiment import Experiment
 from segclf.io import read_image
 from segclf.predict import predict_maps
-from segclf.report import GalleryItem, ReportContent, planes_of, write_report
+from segclf.report import GalleryItem, ReportContent, pick_errors, planes_of, write_report
 
-N_WORST = 6
-"""Missed cases and false alarms shown, each."""
 GALLERY_RULE = "tau"
 
 
@@ -105,52 +103,43 @@ def quarantined_cases(exp: Experiment) -> Iterator[dict[str, Any]]:
 def worst_errors(exp: Experiment, on_event: EventSink) -> Iterator[GalleryItem]:
     """The most wrong test decisions of the tau rule, with their maps, for the first finding."""
     finding = exp.table.findings[0]
-    scores = read_scores(exp.run.stage("summarize", GALLERY_RULE) / "scores.parquet")
-    record = read_record(exp.run.stage("summarize", GALLERY_RULE))
-    rows = pick_worst(scores[scores["finding"] == finding])
+    folder = exp.run.stage("summarize", GALLERY_RULE)
+    fits = {
+        fit.get("fold"): fit for fit in read_record(folder)["fits"] if fit["finding"] == finding
+    }
+    rows = pick_errors(read_scores(folder / "scores.parquet"), method=GALLERY_RULE, finding=finding)
     cases = {case.case_id: case for case in exp.table.cases}
-    for fold, part in rows.groupby("fold", dropna=False):
-        number = None if pd.isna(fold) else int(fold)
-        fit = next(f for f in record["fits"] if f["finding"] == finding and f.get("fold") == number)
-        chosen = [cases[case_id] for case_id in part["case_id"]]
-        maps = predict_maps(
-            chosen, exp.run.stage("segment", fold=number), exp.recipe, on_event=on_event
-        )
-        by_case = part.set_index("case_id")
-        for case_id, probability in maps:
-            row = by_case.loc[case_id]
-            yield gallery_item(cases[case_id], row, probability[0], fit)
-
-
-def pick_worst(scores: pd.DataFrame, n: int = N_WORST) -> pd.DataFrame:
-    """The `n` missed test cases that fall shortest and the `n` false alarms that go furthest."""
-    test = scores[(scores["split"] == "test") & scores["decision"].notna()]
-    excess = test["decision_value"] - test["threshold"]
-    missed = test[(test["label"] == 1) & (test["decision"] == 0)]
-    false = test[(test["label"] == 0) & (test["decision"] == 1)]
-    worst_missed = missed.loc[excess[missed.index].sort_values(kind="stable").index[:n]]
-    worst_false = false.loc[
-        excess[false.index].sort_values(ascending=False, kind="stable").index[:n]
-    ]
-    return pd.concat([worst_missed, worst_false])
+    maps: dict[str, np.ndarray] = {}
+    for fold in exp.folds():
+        chosen = [cases[row["case_id"]] for row in rows if _fold(row) == fold]
+        if chosen:
+            model = exp.run.stage("segment", fold=fold)
+            maps |= dict(predict_maps(chosen, model, exp.recipe, on_event=on_event))
+    for row in rows:
+        if row["case_id"] in maps:
+            case, probability = cases[row["case_id"]], maps[row["case_id"]][0]
+            yield gallery_item(case, row, probability, fits[_fold(row)])
 
 
 def gallery_item(
-    case: Case, row: pd.Series, probability: np.ndarray, fit: dict[str, Any]
+    case: Case, row: dict[str, Any], probability: np.ndarray, fit: dict[str, Any]
 ) -> GalleryItem:
     """One error with its image, its truth where it was drawn, and the decision that it got."""
     pictures = [read_image(path) for path in case.images]
-    truth = read_truth(case, probability.shape)[0]
     return GalleryItem(
         case_id=case.case_id,
-        method=str(row["method"]),
-        finding=str(row["finding"]),
-        kind="missed" if row["label"] == 1 else "false alarm",
+        method=GALLERY_RULE,
+        finding=fit["finding"],
+        kind=row["kind"],
         image=np.concatenate([picture.array for picture in pictures]),
         probability=probability,
-        truth=truth,
+        truth=read_truth(case, probability.shape)[0],
         t=float(fit["t"]),
         tau=float(fit["threshold"]),
         unit=str(fit["unit"]),
         spacing_mm=pictures[0].spacing_mm or case.spacing_mm,
     )
+
+
+def _fold(row: dict[str, Any]) -> int | None:
+    return None if pd.isna(row["fold"]) else int(row["fold"])
