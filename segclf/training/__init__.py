@@ -4,7 +4,7 @@
 a resumed training ends with the same bits.
 """
 
-from segclf.training.identity import claim_folder, identity_of
+from segclf.training.cases import Prepared, begin_training, initial_weights, make_task
 from segclf.training.loop import fit
 from segclf.training.measures import MEASURES, Numbers, auroc, is_collapsed, validation_numbers
 from segclf.training.models import ModelCard, load_weights, read_card, write_model
@@ -16,13 +16,15 @@ __all__ = [
     "FitResult",
     "ModelCard",
     "Numbers",
+    "Prepared",
     "Task",
     "auroc",
-    "claim_folder",
+    "begin_training",
     "fit",
-    "identity_of",
+    "initial_weights",
     "is_collapsed",
     "load_weights",
+    "make_task",
     "memory_format",
     "pick_device",
     "pick_precision",

@@ -191,10 +191,17 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Put back what `optimizer_tensors` took; settings stay those of the optimizer."""
+    """Put back what `optimizer_tensors` took; settings stay those of the optimizer.
+
+    Averages get the memory layout of their weight: fused kernels go through both side by side.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, _, name = key.partition(".")
+        weight = weights[int(number)]
+        if value.shape == weight.shape:
+            value = torch.empty_like(weight, device="cpu").copy_(value)
         state.setdefault(int(number), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

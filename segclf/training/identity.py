@@ -43,7 +43,8 @@ def identity_of(
 
     Args:
         recipe: The experiment.
-        parts: Sections of the recipe that this kind of training adds (`loss`, `segment`, …).
+        parts: Sections or settings of the recipe that this kind of training adds (`loss`,
+            `predict.overlap`, …).
         findings: Resolved findings.
         table_sha256: Hash of the manifest.
         train: Training cases, in order.
@@ -53,7 +54,8 @@ def identity_of(
     plain = recipe.model_dump(mode="json")
     identity: Identity = {}
     for name in (*SHARED, *parts):
-        _flatten(name, plain[name], identity)
+        section, _, key = name.partition(".")
+        _flatten(name, plain[section][key] if key else plain[section], identity)
     identity = {key: value for key, value in identity.items() if key not in WITHOUT_EFFECT}
     identity["findings"] = list(findings)
     identity["train.precision"] = pick_precision(recipe.train.precision, pick_device())

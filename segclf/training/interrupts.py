@@ -36,7 +36,7 @@ def catch_interrupts() -> Iterator[Interrupts]:
 
     def remember(number: int, _frame: FrameType | None) -> None:
         interrupts.received = number
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, remember)

@@ -4,12 +4,10 @@ import errno
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from segclf.core.config import Recipe
 from segclf.core.errors import StoppedError
@@ -30,7 +28,13 @@ from segclf.training.milestones import (
     validate,
 )
 from segclf.training.optim import learning_rate, make_optimizer, start_average, update_average
-from segclf.training.runtime import deterministic, memory_format, own_randomness, start_fabric
+from segclf.training.runtime import (
+    deterministic,
+    memory_format,
+    own_randomness,
+    start_fabric,
+    to_device,
+)
 from segclf.training.state import Event, EventSink, FitResult, Progress, Task, Training
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -132,21 +136,6 @@ def _step(training: Training, batch: Batch) -> None:
         update_average(training.average, training.root_network, decay=settings.ema, step=step)
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch on `device`, its images in the layout that convolutions prefer."""
-    layout = memory_format(batch.image.ndim - 2, device)
-    return replace(
-        batch,
-        image=batch.image.to(device, memory_format=layout, non_blocking=True),
-        target=_moved(batch.target, device),
-        label=_moved(batch.label, device),
-    )
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    return tensor.to(device, non_blocking=True)
-
-
 def _prepare(
     task: Task, recipe: Recipe, folder: Path, fabric: Fabric, on_event: EventSink
 ) -> Training:
@@ -159,7 +148,7 @@ def _prepare(
     checkpoint, problems = load_latest(root)
     fabric.barrier()  # every rank has read before the first one writes
     layout = memory_format(task.spatial_dims, fabric.device)
-    task.network.to(fabric.device, memory_format=layout).train()
+    task.network.to(fabric.device).to(memory_format=layout).train()
     average = start_average(task.network) if settings.ema is not None else None
     is_scaled = task.identity["train.precision"] == "fp16"
     optimizer = make_optimizer(task.network, settings, fused=not is_scaled)

@@ -14,9 +14,10 @@ from segclf.core.errors import IntegrityError
 from segclf.core.provenance import versions
 from segclf.core.runs import shown
 from segclf.core.settings import ImageSettings, NetworkSettings, Settings
+from segclf.training.cases import Prepared
 from segclf.training.checkpoints import to_bytes
 from segclf.training.identity import MODEL
-from segclf.training.state import FitResult
+from segclf.training.state import FitResult, Task
 
 WEIGHTS = "model.safetensors"
 MAX_CARD_BYTES = 10_000_000
@@ -47,6 +48,8 @@ class ModelCard(Settings):
     fold: int | None
     n_train: int
     n_val: int
+    n_quarantined: int
+    """Training and validation cases that could not be used."""
     n_steps: int
     best_step: int
     select_by: str
@@ -63,30 +66,40 @@ class ModelCard(Settings):
 
 def write_model(
     folder: Path,
-    network: nn.Module,
+    task: Task,
+    prepared: Prepared,
     recipe: Recipe,
     result: FitResult,
-    **facts: Any,  # noqa: ANN401
+    **facts: Any,  # noqa: ANN401 (fields of the card)
 ) -> ModelCard:
     """Write the weights, then the card, which makes the training a finished one.
 
     Args:
         folder: Where both go.
-        network: Holds the selected weights.
+        task: Its network holds the selected weights.
+        prepared: The cases.
         recipe: The experiment.
         result: How the training ended.
         **facts: The other fields of `ModelCard`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / WEIGHTS, to_bytes(network.state_dict()))
+    write_bytes(folder / WEIGHTS, to_bytes(task.network.state_dict()))
     # the weights are in the file now: a model needs no pretrained ones to be loaded
     settings = recipe.network.model_copy(update={"pretrained": None})
     plain = recipe.model_dump(mode="json", exclude=set(PRIVATE))
     plain["network"]["pretrained"] = _shown_source(recipe.network.pretrained)
     card = ModelCard(
+        kind=task.kind,
         data=recipe.data,
+        findings=prepared.findings,
+        n_channels=prepared.n_channels,
+        n_outputs=int(task.network.n_outputs),  # type: ignore[arg-type] (all ours have it)
+        fold=prepared.fold,
+        n_train=len(prepared.train),
+        n_val=len(prepared.val),
+        n_quarantined=len(prepared.quarantined),
+        select_by=task.select_by,
         spatial_dims=recipe.image.spatial_dims,
-        size_px=recipe.image.size_px,
         network=settings,
         image=recipe.image,
         seed=recipe.seed,
@@ -103,11 +116,12 @@ def write_model(
     return card
 
 
-def read_card(folder: Path) -> ModelCard:
+def read_card(folder: Path, *, kind: str) -> ModelCard:
     """The card of a trained model whose weights are the ones it was written for.
 
     Raises:
-        IntegrityError: A file is missing or damaged, or the weights have another SHA-256.
+        IntegrityError: A file is missing or damaged, the weights have another SHA-256, or the
+            model is of another kind.
     """
     path = folder / MODEL
     try:
@@ -122,6 +136,8 @@ def read_card(folder: Path) -> ModelCard:
         raise _bad(path, f"{MODEL} cannot be used: {key}: {first['msg']}") from None
     except ValueError as error:
         raise _bad(path, f"{MODEL} cannot be read: {error}") from None
+    if card.kind != kind:
+        raise _bad(path, f"the model is for {card.kind!r}, not for {kind!r}")
     try:
         found = sha256_of(folder / WEIGHTS)
     except OSError:

@@ -3,15 +3,18 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import nn
 
 from segclf.core.config import TrainSettings
 from segclf.core.errors import ConfigError, UsageError
+from segclf.data import Batch
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 BF16_CPU_FEATURES = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
@@ -94,6 +97,22 @@ def memory_format(spatial_dims: int, device: torch.device) -> torch.memory_forma
     return torch.channels_last_3d if device.type == "cuda" else torch.contiguous_format
 
 
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch on `device`, its images in the layout that convolutions prefer."""
+    layout = memory_format(batch.image.ndim - 2, device)
+    return replace(
+        batch,
+        image=batch.image.to(device, memory_format=layout, non_blocking=True),
+        target=batch.target.to(device, non_blocking=True),
+        label=batch.label.to(device, non_blocking=True),
+    )
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """The device that the network's weights are on."""
+    return next(network.parameters()).device
+
+
 @contextmanager
 def deterministic(enabled: bool) -> Iterator[None]:
     """Deterministic kernels inside the block; the caller's settings are put back after it.
@@ -124,3 +143,14 @@ def own_randomness() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         yield
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one that writes files."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def wait_for_all() -> None:
+    """Wait until every rank has come this far; nothing to wait for with one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()

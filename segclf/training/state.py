@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,8 +24,7 @@ EventSink = Callable[[Event], None]
 class Task:
     """What is trained: everything in which a segmenter and a classifier differ."""
 
-    kind: str
-    """`segment` or `classify`."""
+    kind: Literal["segment", "classify"]
     network: nn.Module
     """`forward(image) -> raw outputs`; trained in place."""
     spatial_dims: int

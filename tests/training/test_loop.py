@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from segclf.core.errors import MissingExtraError, StoppedError, UsageError
-from segclf.training import fit
 from segclf.training import checkpoints as checkpoints_module
+from segclf.training import fit
 
 
 def weights(network: nn.Module) -> list[torch.Tensor]:

@@ -1,0 +1,152 @@
+"""Train a segmenter: from cases to weights that find pixels."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+
+from segclf.core.config import Recipe
+from segclf.data import Batch
+from segclf.losses import build_loss
+from segclf.manifest import CaseTable, cases_of
+from segclf.networks import Segmenter, build_segmenter, set_output_bias
+from segclf.segment.infer import window_px
+from segclf.segment.measure import measure_masks, pixel_prior
+from segclf.training import ModelCard, Numbers, fit, is_collapsed, load_weights, read_card
+from segclf.training.cases import begin_training, drop_cache, initial_weights, make_task
+from segclf.training.models import write_model
+from segclf.training.runtime import is_first_rank, wait_for_all
+from segclf.training.state import EventSink
+
+
+def train_segmenter(
+    table: CaseTable,
+    split: pd.DataFrame,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    fold: int | None = None,
+    resume: bool = False,
+    on_event: EventSink | None = None,
+) -> Path:
+    """Train on the train part, select on the val part; returns `folder`.
+
+    Test cases are not looked at. The folder gets `model.safetensors` and `model.json` when the
+    training has ended, and `metrics.jsonl` and `checkpoints/` on the way.
+
+    Args:
+        table: The cases.
+        split: From `make_split`.
+        recipe: The experiment.
+        folder: Where the model goes.
+        fold: The fold whose train and val parts are used; None without folds.
+        resume: Continue an interrupted training; a finished one is left as it is.
+        on_event: Gets the progress as plain data.
+
+    Raises:
+        SegclfError: The data, the recipe or the folder do not allow it; see `training.fit`.
+    """
+    on_event = on_event if is_first_rank() else None
+    prepared = begin_training(
+        cases_of(table, split, "train", fold),
+        cases_of(table, split, "val", fold),
+        recipe,
+        folder,
+        identity_parts=_identity_parts(recipe),
+        findings=table.findings,
+        table_sha256=table.sha256,
+        fold=fold,
+        resume=resume,
+        on_event=on_event,
+    )
+    if prepared is None:
+        return folder
+    prior = pixel_prior(prepared.train, prepared.cache, table.findings)
+    network = _new_network(recipe, prepared.n_channels, prior)
+    loss = build_loss(recipe.loss, exclusive=recipe.exclusive)
+
+    def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
+        return loss(raw, batch.target)
+
+    task = make_task(
+        "segment",
+        network,
+        prepared,
+        recipe,
+        loss=loss_of_batch,
+        measure=partial(measure_masks, recipe=recipe, loss=loss),
+        select_by=recipe.train.select_by,
+        on_event=on_event,
+    )
+    result = fit(task, recipe, folder, resume=resume, on_event=on_event)
+    if on_event is not None and is_collapsed(result.validation):
+        message = collapse_message(result.validation, recipe)
+        on_event({"kind": "warning", "about": "collapse", "message": message})
+    if is_first_rank():
+        write_model(
+            folder, task, prepared, recipe, result,
+            exclusive=recipe.exclusive, size_px=_size_px(recipe), prior=prior,
+            collapsed=is_collapsed(result.validation),
+        )  # fmt: skip
+        drop_cache(folder)
+    wait_for_all()
+    return folder
+
+
+def load_segmenter(folder: Path) -> tuple[Segmenter, ModelCard]:
+    """The trained segmenter in a folder, in evaluation mode on the CPU, and its card.
+
+    Raises:
+        IntegrityError: A file is missing, or is not the one that the training wrote.
+    """
+    card = read_card(folder, kind="segment")
+    with initial_weights(card.seed):  # so that building draws nothing from the caller's stream
+        network = build_segmenter(
+            card.network,
+            n_channels=card.n_channels,
+            n_outputs=card.n_outputs,
+            spatial_dims=card.spatial_dims,
+            size_px=card.size_px,
+        )
+    return load_weights(folder, network), card
+
+
+def collapse_message(numbers: Numbers, recipe: Recipe) -> str:
+    """What to say, and what to change, when the masks are of no use."""
+    hints = [] if recipe.segment.bias_from_prior else ["segment.bias_from_prior=true"]
+    if recipe.loss.name not in ("dice_ce", "tversky"):
+        hints.append("loss.name=dice_ce")
+    if (recipe.train.positive_share or 0) < 0.5:
+        hints.append("train.positive_share=0.5")
+    hints += [f"train.steps={2 * recipe.train.steps}", f"train.lr={recipe.train.lr / 3:.1g}"]
+    hints.append("larger images (image.size_px) or crops around the target (segment.patch_px)")
+    n_positive, dice = numbers["n_masks_positive"], numbers["dice_positives"]
+    return (
+        f"the segmenter has collapsed: mean Dice on the {n_positive} positive validation masks is "
+        f"{dice:.3f}, so its masks say nothing. Try: {'; '.join(hints)}"
+    )
+
+
+def _new_network(recipe: Recipe, n_channels: int, prior: tuple[float, ...]) -> Segmenter:
+    with initial_weights(recipe.seed):
+        network = build_segmenter(
+            recipe.network,
+            n_channels=n_channels,
+            n_outputs=len(prior) + int(recipe.exclusive),
+            spatial_dims=recipe.image.spatial_dims,
+            size_px=_size_px(recipe),
+        )
+    if recipe.segment.bias_from_prior:
+        set_output_bias(network, prior, exclusive=recipe.exclusive)
+    return network
+
+
+def _identity_parts(recipe: Recipe) -> tuple[str, ...]:
+    windowed = window_px(recipe) is not None
+    return ("loss", "segment", *(("predict.patch_px", "predict.overlap") if windowed else ()))
+
+
+def _size_px(recipe: Recipe) -> tuple[int, ...] | None:
+    """The one shape of what the network is trained on; None if there are several."""
+    return recipe.segment.patch_px or recipe.image.size_px
