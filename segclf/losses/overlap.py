@@ -11,9 +11,37 @@ from segclf.losses.pixelwise import ce
 
 
 def dice(logits: Tensor, target: Tensor, *, exclusive: bool, batch: bool = True) -> Tensor:
-    """Dice loss 1 - 2 TP / (predicted + true), averaged over findings; 0 if nothing is known.
+    """Dice loss 1 - 2 TP / (P + T), averaged over findings; 0 if nothing is known.
 
-    Areas are summed over the batch by default (`batch`).
+    TP is the sum of probabilities inside the target, P the sum of all of them, T the target's
+    area. The sums run over the whole batch by default, so that the empty cases, half of a balanced
+    batch, share a denominator with the positive ones. Take two cases of 1000 pixels, the first
+    with a target of 4 (0.4 %), the second empty:
+
+    * At the start, all probabilities 0.002: the gradient is -0.24975 on a target pixel and 0.00025
+      on any other; the sum of all is -0.5, so raising everything lowers the loss and the network
+      is not drawn towards an empty mask. It cannot be: for equal probabilities q on N pixels the
+      loss falls in q, by 2 T^2 / (N q + T)^2.
+    * Lesion found (1 inside, 0 outside): a false pixel in the empty case costs 0.125.
+
+    Summed per case (`batch=False`) every lesion counts the same whatever its size, but a false
+    pixel in the empty case costs only 0.0005 then, and more negative images get a false alarm.
+
+    A finding (a case and finding, per case) without any target pixel has no Dice. MONAI's small
+    smoothing constants answer that with a cliff: hardly a gradient until all probabilities are
+    near zero, then one that outweighs every lesion. Here its loss is the mean probability of the
+    known pixels, as gentle as cross-entropy. Unknown pixels count neither in TP, P nor T.
+
+    Args:
+        logits: `(batch, finding, *space)`, with background as first output if exclusive; Dice is
+            that of the findings, background has none.
+        target: `(batch, finding, *space)`: 1, 0, or NaN where not known.
+        exclusive: Findings exclude each other at a pixel.
+        batch: Sum areas over the batch before dividing.
+
+    Source:
+        Milletari et al., "V-Net", 3DV 2016, without squares; Isensee et al., "nnU-Net", Nature
+        Methods 18 (2021) for the sums over a batch.
     """
     overlap = DiceLoss(batch=batch, reduction="none")
     return _averaged(overlap, logits, target, exclusive=exclusive, batch=batch)

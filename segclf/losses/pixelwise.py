@@ -1,7 +1,7 @@
 """Losses that look at each pixel by itself: cross-entropy and focal loss."""
 
 import torch
-from monai.losses.focal_loss import FocalLoss
+from monai.losses.focal_loss import sigmoid_focal_loss
 from torch import Tensor
 from torch.nn import functional
 
@@ -54,8 +54,7 @@ def focal(
     if not exclusive:
         known = ~target.isnan()
         truth = torch.where(known, target, 0)
-        loss = FocalLoss(gamma=gamma, alpha=alpha, reduction="none")(logits, truth)
-        return _mean(loss, known)
+        return _mean(sigmoid_focal_loss(logits, truth, gamma, alpha), known)
     nll, counted = exclusive_nll(logits, target)
     loss = (1 - (-nll).exp()).clamp_min(torch.finfo(nll.dtype).eps) ** gamma * nll
     if alpha is not None:

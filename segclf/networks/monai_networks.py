@@ -42,13 +42,9 @@ def build_monai_unet(
     network is built with `channels[0]` outputs and the head maps these to logits.
     """
     width = 32 if spatial_dims == 2 else 16
-    options = _options(
-        settings,
-        channels=tuple(width * 2**level for level in range(4)),
-        strides=(2, 2, 2),
-        num_res_units=2,
-        norm=GROUP_NORM,
-    )
+    channels = tuple(width * 2**level for level in range(4))
+    options = _options(settings, channels=channels, num_res_units=2, norm=GROUP_NORM)
+    options.setdefault("strides", (2,) * (len(options["channels"]) - 1))
     n_shallow = options["channels"][0]
     network = UNet(
         spatial_dims=spatial_dims, in_channels=n_channels, out_channels=n_shallow, **options
@@ -137,9 +133,8 @@ def build_attentionunet(
 ) -> Parts:
     """The parts of MONAI's `AttentionUnet`."""
     width = 32 if spatial_dims == 2 else 16
-    options = _options(
-        settings, channels=tuple(width * 2**level for level in range(4)), strides=(2, 2, 2)
-    )
+    options = _options(settings, channels=tuple(width * 2**level for level in range(4)))
+    options.setdefault("strides", (2,) * (len(options["channels"]) - 1))
     net = AttentionUnet(
         spatial_dims=spatial_dims, in_channels=n_channels, out_channels=n_outputs, **options
     )
@@ -239,6 +234,13 @@ class SwinDecoder(nn.Module):
 
 def _options(settings: NetworkSettings, **defaults: Any) -> dict[str, Any]:  # noqa: ANN401 (whatever MONAI takes)
     check_reserved(settings, ("spatial_dims", "in_channels", "out_channels"))
+    if settings.pretrained == "imagenet":
+        raise ConfigError(
+            f"there are no ImageNet weights for MONAI's {settings.name!r}.",
+            where="network.pretrained = 'imagenet'",
+            expected="null, or the path of a file with encoder weights",
+            fix="network.pretrained: null, or a network on an encoder of SMP (network.name: unet)",
+        )
     return defaults | settings.options
 
 

@@ -35,9 +35,9 @@ def load_encoder(network: nn.Module, pretrained: str | Path) -> EncoderWeights:
 
     Names may carry the prefix `encoder.`, so the file of a whole segmenter serves too. When the
     image has another number of channels than the first convolution of the file, the weights are
-    converted as SMP and timm do it for ImageNet, so that the response to an image whose channels
-    are all equal stays the same: the sum over channels for one channel, else the channels in turn,
-    times old over new number.
+    converted as SMP and timm do it for ImageNet: for one channel they are summed over channels (the
+    response to a grey image stays that of its colour copy), else they are taken in turn, times old
+    over new number of channels.
 
     Args:
         network: Has an `encoder` and `n_channels`.
