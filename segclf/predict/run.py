@@ -1,9 +1,11 @@
 """Cases to committed parts of mask statistics; stopped at any moment, it can be called again."""
 
+import errno
 import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ import numpy as np
 
 from segclf.core.atomic import hash_of, read_json, write_text
 from segclf.core.config import Recipe
-from segclf.core.errors import IntegrityError
+from segclf.core.errors import IntegrityError, StoppedError
 from segclf.core.maskstats import make_statistics, threshold_index
 from segclf.core.records import Case
+from segclf.core.runs import shown
 from segclf.core.statstable import commit_path, part_path, read_commit, write_identity, write_part
 from segclf.predict.engine import Engine, load_engine, logit_groups
 from segclf.predict.feed import Quarantined, in_thread
@@ -25,6 +28,7 @@ from segclf.predict.rows import CaseRows, case_rows
 EventSink = Callable[[dict[str, Any]], None]
 QUARANTINE_FILE = "quarantine.jsonl"
 MAPS_FOLDER = "maps"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def predict_cases(
         IntegrityError: `folder` holds predictions of another model or recipe, or the model does
             not fit the recipe.
         UsageError: `save_maps` or `predict.component_t` is not one of the values known.
+        StoppedError: The disk is full; the same call continues.
     """
     check_map_kind(save_maps, recipe.image.spatial_dims)
     threshold_index(recipe.predict.component_t)
@@ -90,14 +95,38 @@ def predict_cases(
     maps = None if save_maps is None else (folder / MAPS_FOLDER, save_maps)
     for index in to_make:
         make = functools.partial(case_rows, engine, fold=fold, maps=maps)
-        groups = in_thread(make, logit_groups(engine, parts[index]), n_waiting=1)
-        found = [case for group in groups for case in report(group)]
-        found.sort(key=lambda case: case.index)
-        rows = [row for case in found if isinstance(case, CaseRows) for row in case.rows]
-        aside = [case.record() for case in found if isinstance(case, Quarantined)]
-        record = {**records[index], "cases": len(found) - len(aside), "quarantined": aside}
-        write_part(folder, index, make_statistics(rows), record)
+        with _explained(folder):
+            groups = in_thread(make, logit_groups(engine, parts[index]), n_waiting=1)
+            found = [case for group in groups for case in report(group)]
+            _commit(folder, index, found, records[index])
     return _result(folder, len(parts), len(to_make))
+
+
+def _commit(
+    folder: Path, index: int, found: list[CaseRows | Quarantined], record: dict[str, Any]
+) -> None:
+    """Write a part and its commit record, in the order of the cases."""
+    found.sort(key=lambda case: case.index)
+    rows = [row for case in found if isinstance(case, CaseRows) for row in case.rows]
+    aside = [case.record() for case in found if isinstance(case, Quarantined)]
+    counts = {"cases": len(found) - len(aside), "quarantined": aside}
+    write_part(folder, index, make_statistics(rows), record | counts)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Say that the disk is full, and that nothing is lost."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise StoppedError(
+            "the disk is full.",
+            where=shown(folder),
+            expected="room for the next part; finished parts are kept",
+            fix="free some space and run the same command again",
+        ) from None
 
 
 def _check_findings(engine: Engine, cases: Sequence[Case], recipe: Recipe) -> None:

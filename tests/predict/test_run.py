@@ -1,5 +1,6 @@
 """Cases to committed parts: the right numbers, and no way to lose, repeat or mix work."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -13,10 +14,10 @@ import torch
 from PIL import Image
 from scipy.special import expit
 
-from segclf.core.errors import ExitCode, IntegrityError, UsageError
+from segclf.core.errors import DataError, ExitCode, IntegrityError, StoppedError, UsageError
 from segclf.core.maskstats import mask_statistics
 from segclf.core.records import MaskSource, MaskState
-from segclf.core.statstable import read_statistics
+from segclf.core.statstable import read_statistics, write_part
 from segclf.data import read_case
 from segclf.predict import predict_cases, predict_maps
 from segclf.segment import load_segmenter
@@ -353,6 +354,39 @@ def test_memory_does_not_grow_with_the_number_of_cases(
     recipe = a_recipe(predict={"batch_size": 4, "part_size": 120})
     predict_cases(cases, a_model(recipe), recipe, tmp_path / "own")
     assert 4 <= most <= 4 * 4 + 4  # waiting to be taken, in the network, in statistics
+
+
+def test_worker_processes_change_nothing(a_recipe, a_model, some_cases, tmp_path):
+    cases, model = some_cases(5), a_model(a_recipe())
+    cases[1].images[0].write_bytes(b"broken")
+    for workers in (0, 1):
+        recipe = a_recipe(predict={"workers": workers})
+        predict_cases(cases, model, recipe, tmp_path / str(workers))
+    assert parts_of(tmp_path / "1") == parts_of(tmp_path / "0")
+
+
+def test_a_full_disk_keeps_what_is_done_and_says_how_to_go_on(
+    a_recipe, a_model, some_cases, tmp_path, monkeypatch
+):
+    import segclf.predict.run as run
+
+    def full(folder, index, *rest):
+        if index == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_part(folder, index, *rest)
+
+    recipe, cases = a_recipe(), some_cases(6)
+    model, folder = a_model(recipe), tmp_path / "own"
+    predict_cases(cases, model, recipe, folder)
+    changed = [*cases[:5], replace(cases[5], spacing_mm=(1.0, 1.0))]
+    monkeypatch.setattr(run, "write_part", full)
+    with pytest.raises(StoppedError, match="the disk is full") as caught:
+        predict_cases(changed, model, recipe, folder)
+    assert caught.value.exit_code == ExitCode.STOPPED
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="1 of 2 parts are missing"):  # not the outdated one
+        read_statistics(folder)
+    assert predict_cases(cases, model, recipe, folder).n_parts_made == 1
 
 
 RUN = """
