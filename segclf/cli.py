@@ -174,17 +174,20 @@ def predict(
         config, run, sets or (), needs="segment/**/model.json", made_by="segclf train-seg"
     )
     announce(exp)
+    other, n_skipped = pipeline.other_than_own(exp, manifest), 0
     with progress("predict") as on_event:
-        if manifest is None:
+        if other is None:
             results = [
                 pipeline.predict_own(exp, on_event, fold=each, save_maps=save_maps)
                 for each in exp.folds(fold)
             ]
         else:
-            results = pipeline.predict_other(exp, manifest, on_event, save_maps=save_maps)
-    more = f" --manifest {manifest}" if manifest else ""
+            results, n_skipped = pipeline.predict_other(
+                exp, other, on_event, fold=fold, save_maps=save_maps
+            )
+    more = f" --manifest {other}" if other else ""
     done(exp.run.stage("predict"), f"segclf summarize --rule tau{more}", as_json)
-    quarantined(results)
+    quarantined(results, n_skipped)
 
 
 @app.command(epilog="Example: segclf summarize --rule tau --t 0.5 --tau 20px")
@@ -207,9 +210,10 @@ def summarize(
         config, run, sets or (), needs="predict/own/**/part-*.json", made_by="segclf train-seg"
     )
     announce(exp)
-    record = pipeline.summarize_masks(exp, rule, t=t, tau=tau, manifest=manifest)
-    folder = exp.run.stage("summarize", str(record.get("folder", rule)))
-    done(folder, "segclf eval-subgroups", as_json, record_text(record))
+    other = pipeline.other_than_own(exp, manifest)
+    folder, record = pipeline.summarize_masks(exp, rule, t=t, tau=tau, manifest=other)
+    more = f" --manifest {other}" if other else ""
+    done(folder, f"segclf eval-subgroups{more}", as_json, record_text(record))
 
 
 @app.command("eval-subgroups", epilog="Example: segclf eval-subgroups --by sex --shortcut tube")
@@ -218,6 +222,7 @@ def eval_subgroups(
     shortcut: Annotated[str | None, typer.Option(help="Column of a feature; 1 = present.")] = None,
     scores: Annotated[list[Path] | None, typer.Option(help="More score tables.")] = None,
     config: Config = None,
+    manifest: Manifest = None,
     run: RunName = None,
     sets: Set = None,
     as_json: Json = False,
@@ -231,7 +236,13 @@ def eval_subgroups(
         config, run, sets or (), needs="*/*/**/scores.parquet", made_by="segclf summarize"
     )
     announce(exp)
-    evaluation = pipeline.evaluate(exp, by=by or (), shortcut=shortcut, scores=scores or ())
+    evaluation = pipeline.evaluate(
+        exp,
+        by=by or (),
+        shortcut=shortcut,
+        scores=scores or (),
+        manifest=pipeline.other_than_own(exp, manifest),
+    )
     done(exp.run.stage("evaluate"), "segclf report", as_json, evaluation_text(evaluation))
 
 
@@ -264,9 +275,9 @@ def done(path: Path, then: str, as_json: bool, text: str = "") -> None:
     answer({"wrote": path, "next": then}, f"{body}wrote {path}\nnext: {then}", as_json=as_json)
 
 
-def quarantined(results: list[Any]) -> None:
+def quarantined(results: list[Any], n_skipped: int = 0) -> None:
     """End with exit code 4 if cases were set aside."""
-    n = sum(result.n_quarantined for result in results)
+    n = n_skipped + sum(result.n_quarantined for result in results)
     if n:
-        say(f"{n} cases were set aside; reasons: quarantine.jsonl beside the predictions")
+        say(f"{n} cases were set aside; why: quarantine.jsonl, skipped_rows.json in predict/")
         raise typer.Exit(ExitCode.QUARANTINED)

@@ -6,13 +6,13 @@ its own, so that any stage can be run again alone. `run_all` is the flow in one 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
 from segclf.classify import train_classifier
 from segclf.console import EventSink
-from segclf.core.atomic import atomic_path
+from segclf.core.atomic import atomic_path, write_json
 from segclf.core.errors import UsageError
 from segclf.core.provenance import record_stage
 from segclf.core.runs import safe_name
@@ -23,7 +23,7 @@ from segclf.experiment import Experiment
 from segclf.manifest import CaseTable, cases_of, read_manifest
 from segclf.predict import PredictResult, predict_cases
 from segclf.segment import train_segmenter
-from segclf.summarize import summarize
+from segclf.summarize import find_summarizer, summarize
 
 OWN = "own"
 """Name of the predictions of a run's own validation and test cases."""
@@ -88,22 +88,35 @@ def predict_own(
 
 
 def predict_other(
-    exp: Experiment, manifest: Path, on_event: EventSink, *, save_maps: str | None = None
-) -> list[PredictResult]:
-    """Mask statistics of all cases of another manifest, by the segmenter of each fold."""
-    table = other_table(exp, manifest)
-    return [
+    exp: Experiment,
+    manifest: Path,
+    on_event: EventSink,
+    *,
+    fold: int | None = None,
+    save_maps: str | None = None,
+) -> tuple[list[PredictResult], int]:
+    """Mask statistics of all cases of another manifest, by the segmenter of each fold.
+
+    Returns:
+        A result per fold, and the number of rows that name no usable case; why is in
+        `skipped_rows.json`.
+    """
+    table, name = other_table(exp, manifest), other_name(manifest)
+    skipped = [p.as_dict() for p in table.problems if p.severity == "error"]
+    write_json(exp.run.stage("predict", name) / "skipped_rows.json", skipped)
+    results = [
         predict_cases(
             table.cases,
-            exp.run.stage("segment", fold=fold),
+            exp.run.stage("segment", fold=each),
             exp.recipe,
-            exp.run.stage("predict", other_name(manifest), fold=fold),
-            fold=fold,
+            exp.run.stage("predict", name, fold=each),
+            fold=each,
             save_maps=save_maps,
             on_event=on_event,
         )
-        for fold in exp.folds()
+        for each in exp.folds(fold)
     ]
+    return results, len({problem["row"] for problem in skipped})
 
 
 def summarize_masks(
@@ -113,36 +126,45 @@ def summarize_masks(
     t: float | None = None,
     tau: str | None = None,
     manifest: Path | None = None,
-) -> dict[str, object]:
-    """Scores and decisions of one rule, fitted on validation cases; returns what was fitted.
+) -> tuple[Path, dict[str, Any]]:
+    """Score every case by a rule; returns the folder of the scores and what was fitted.
 
-    With `manifest`, the cases of that table are scored as test cases with what was fitted on
-    the run's own validation cases.
+    Thresholds come from the run's own validation cases. With `manifest`, the cases of that
+    table are scored instead of the run's own.
     """
-    folds = [fold for fold in exp.folds() if _is_predicted(exp, fold)]
+    name, _ = find_summarizer(rule)
     folders = predicted_folders(exp)
     frame = split_frame(exp.split, exp.table)
-    name = rule
     if manifest is not None:
-        name = f"{rule}-{other_name(manifest)}"
-        folders += [exp.run.stage("predict", other_name(manifest), fold=fold) for fold in folds]
-        frame = _as_test(frame, other_table(exp, manifest), folds)
+        other = predicted_folders(exp, other_name(manifest))
+        frame = _as_test(frame, other_table(exp, manifest), exp.folds())
+        folders = [*folders, *other]
     scores, record = summarize(
         read_statistics(folders), frame, rule, exp.recipe.summarize, t=t, tau=tau,
         seed=exp.recipe.seed,
     )  # fmt: skip
-    write_scores(exp.run.stage("summarize", safe_name(name)), scores, record)
+    folder = exp.run.stage("summarize", name)
+    if manifest is not None:
+        folder = folder / other_name(manifest)
+        scores = scores[scores["split"] == "test"].reset_index(drop=True)
+    write_scores(folder, scores, record)
     _record(exp, f"summarize/{name}")
-    return record
+    return folder, record
 
 
-def score_tables(exp: Experiment, others: Sequence[Path] = ()) -> pd.DataFrame:
-    """Every score table of the run (rules and classifiers) and `others`, one below the other."""
-    paths = [
-        *sorted(exp.run.path.glob("summarize/*/scores.parquet")),
-        *sorted(exp.run.path.glob("classify/**/scores.parquet")),
-        *others,
-    ]
+def score_tables(
+    exp: Experiment, others: Sequence[Path] = (), *, manifest: Path | None = None
+) -> pd.DataFrame:
+    """Every score table of the run (rules and classifiers) and `others`, one below the other.
+
+    With `manifest`, those of its cases.
+    """
+    if manifest is not None:
+        paths = sorted(exp.run.path.glob(f"summarize/*/{other_name(manifest)}/scores.parquet"))
+    else:
+        paths = sorted(exp.run.path.glob("summarize/*/scores.parquet"))
+        paths += sorted(exp.run.path.glob("classify/**/scores.parquet"))
+    paths += others
     if not paths:
         raise UsageError(
             "the run has no scores yet.",
@@ -159,31 +181,53 @@ def evaluate(
     by: Sequence[str] = (),
     shortcut: str | None = None,
     scores: Sequence[Path] = (),
+    manifest: Path | None = None,
 ) -> Evaluation:
-    """Metrics of every method per group on test cases, written to `evaluate/`."""
+    """Metrics of every method per group on test cases, written to `evaluate/`.
+
+    With `manifest`, on the cases of that table, written to `evaluate/<its name>/`.
+    """
+    table = exp.table if manifest is None else other_table(exp, manifest)
     shared: dict[str, Any] = {
-        "by": tuple(by) or exp.recipe.evaluate.by,
+        "by": tuple(by) or exp.recipe.evaluate.by or _no_groups(table),
         "settings": exp.recipe.evaluate,
         "roles": exp.table.roles,
         "seed": exp.recipe.seed,
         "unit_name": exp.recipe.unit_name,
     }
     evaluation = evaluate_scores(
-        score_tables(exp, scores),
-        exp.table.frame,
+        score_tables(exp, scores, manifest=manifest),
+        table.frame,
         shortcut=shortcut or exp.recipe.evaluate.shortcut,
         data=exp.recipe.data,
         **shared,
     )
     folder = exp.run.stage("evaluate")
+    folders, frame = predicted_folders(exp), split_frame(exp.split, exp.table)
+    if manifest is not None:
+        folder = folder / other_name(manifest)
+        folders, frame = (
+            predicted_folders(exp, other_name(manifest)),
+            _as_test(frame, table, exp.folds()),
+        )
     write_evaluation(folder, evaluation)
-    if folders := predicted_folders(exp):
-        frame = split_frame(exp.split, exp.table)
+    if folders:
         rows = overlap_rows(read_statistics(folders), frame, t=0.5, **shared)
         with atomic_path(folder / "overlap.csv") as part:
             rows.to_csv(part, index=False)
     _record(exp, "evaluate")
     return evaluation
+
+
+def _no_groups(table: CaseTable) -> NoReturn:
+    ours = ("case_id", "patient_id", "split", "fold", "image", "mask", "label")
+    columns = [str(name) for name in table.frame.columns if not str(name).startswith(ours)]
+    raise UsageError(
+        "no column was given to compare groups by.",
+        where="--by",
+        expected=f"a column of the manifest: {', '.join(columns) or '(it has no metadata)'}",
+        fix=f"for example: segclf eval-subgroups --by {columns[0] if columns else 'sex'}",
+    )
 
 
 def split_frame(split: pd.DataFrame, table: CaseTable) -> pd.DataFrame:
@@ -193,11 +237,17 @@ def split_frame(split: pd.DataFrame, table: CaseTable) -> pd.DataFrame:
 
 
 def other_table(exp: Experiment, manifest: Path) -> CaseTable:
-    """Another manifest read with the run's recipe."""
+    """Another manifest read with the run's recipe; rows that cannot be used are left out."""
     recipe = exp.recipe.model_copy(
         update={"manifest": manifest.name, "data_root": None, "findings": exp.table.findings}
     )
-    return read_manifest(recipe, base=manifest.parent)
+    return read_manifest(recipe, base=manifest.parent, strict=False, need_truth=False)
+
+
+def other_than_own(exp: Experiment, manifest: Path | None) -> Path | None:
+    """`manifest`, or None if it is the one that the run was trained with."""
+    is_own = manifest is not None and other_table(exp, manifest).sha256 == exp.table.sha256
+    return None if is_own else manifest
 
 
 def other_name(manifest: Path) -> str:
@@ -215,13 +265,10 @@ def _as_test(frame: pd.DataFrame, other: CaseTable, folds: list[int | None]) -> 
     return pd.concat([own, *rows], ignore_index=True)
 
 
-def predicted_folders(exp: Experiment) -> list[Path]:
-    """Where the statistics of the run's own cases lie, for the folds that were predicted."""
-    return [exp.run.stage("predict", OWN, fold=f) for f in exp.folds() if _is_predicted(exp, f)]
-
-
-def _is_predicted(exp: Experiment, fold: int | None) -> bool:
-    return any(exp.run.stage("predict", OWN, fold=fold).glob("part-*.json"))
+def predicted_folders(exp: Experiment, cases: str = OWN) -> list[Path]:
+    """Where the statistics of a set of cases lie, for the folds that were predicted."""
+    folders = [exp.run.stage("predict", cases, fold=fold) for fold in exp.folds()]
+    return [folder for folder in folders if any(folder.glob("part-*.json"))]
 
 
 def _record(exp: Experiment, stage: str) -> None:
