@@ -132,13 +132,11 @@ def format_of(path: Path, *, must_exist: bool = True) -> Format:
     return found
 
 
-def suffix_of(path: Path) -> str:
+def suffix_of(path: Path | str) -> str:
     """The suffix of `path` that names its format, in lower case: `.nii.gz` is one suffix."""
-    suffixes = Path(path.name.lower()).suffixes
-    double = "".join(suffixes[-2:])
-    if double in FORMATS or double in _plugin_suffixes():
-        return double
-    return suffixes[-1] if suffixes else ""
+    stem, last = os.path.splitext(os.path.basename(path).lower())
+    double = os.path.splitext(stem)[1] + last
+    return double if double in FORMATS or double in _plugin_suffixes() else last
 
 
 @lru_cache(maxsize=256)

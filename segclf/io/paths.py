@@ -27,15 +27,15 @@ def confine(path_text: str, roots: Sequence[Path]) -> Path:
 
 def confiner(roots: Sequence[Path]) -> Callable[[str], Path]:
     """`confine` for many paths: each folder is resolved once."""
-    resolved = [Path(os.path.realpath(root)) for root in roots]
-    folders: dict[tuple[Path, str], str] = {}
+    resolved = [os.path.realpath(root) for root in roots]
+    folders: dict[tuple[str, str], str] = {}
 
     def confine_one(text: str) -> Path:
         _check_text(text)
         for root in resolved:
             folder, name = os.path.split(text.replace("\\", "/"))  # tables made on Windows
             if (root, folder) not in folders:
-                folders[root, folder] = os.path.realpath(root / folder)
+                folders[root, folder] = os.path.realpath(os.path.join(root, folder))
             found = _file_in(os.path.join(folders[root, folder], name), root, text)
             if found is not None:
                 return found
@@ -43,7 +43,7 @@ def confiner(roots: Sequence[Path]) -> Callable[[str], Path]:
             "missing_file",
             f"the file {text!r} does not exist.",
             where=text,
-            expected="a file inside " + " or ".join(repr(root.name + "/") for root in resolved),
+            expected="a file inside " + " or ".join(_name(root) for root in resolved),
             fix="correct the path; it is relative to data_root",
         )
 
@@ -64,7 +64,7 @@ def _check_text(text: str) -> None:
     )
 
 
-def _file_in(path: str, root: Path, text: str) -> Path | None:
+def _file_in(path: str, root: str, text: str) -> Path | None:
     """`path` if it is a regular file inside `root`; None if nothing is there."""
     try:
         mode = os.lstat(path).st_mode
@@ -73,13 +73,12 @@ def _file_in(path: str, root: Path, text: str) -> Path | None:
             mode = os.stat(path).st_mode
     except (OSError, ValueError):
         return None
-    found = Path(path)
-    if not found.is_relative_to(root):
+    if path != root and not path.startswith(root.rstrip(os.sep) + os.sep):
         raise CaseError(
             "outside_root",
             f"the path {text!r} is a link that leaves the data root.",
             where=text,
-            expected=f"a file inside {root.name + '/'!r}",
+            expected=f"a file inside {_name(root)}",
             fix="set data_root to the folder that the link leads to, or copy the file",
         )
     if not stat.S_ISREG(mode):
@@ -90,4 +89,8 @@ def _file_in(path: str, root: Path, text: str) -> Path | None:
             expected="a file, not a folder, pipe or device",
             fix="name the image file itself",
         )
-    return found
+    return Path(path)
+
+
+def _name(root: str) -> str:
+    return repr(os.path.basename(root) + "/")

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
@@ -199,8 +199,8 @@ def _case_ids(raw: Texts, layout: Layout, problems: list[Problem]) -> list[str]:
 
 
 def _stem(text: str) -> str:
-    path = PurePosixPath(text.replace("\\", "/"))
-    return path.name[: len(path.name) - len(suffix_of(Path(path)))]
+    name = text.replace("\\", "/").rpartition("/")[2]
+    return name[: len(name) - len(suffix_of(name))]
 
 
 def _cases(
