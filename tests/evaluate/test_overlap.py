@@ -74,8 +74,10 @@ def test_cases_with_an_unknown_truth_are_left_out_and_counted(row):
 
 
 def test_only_test_cases_of_their_own_fold_are_used(row):
-    # Case c0 is a test case in fold 0, case c1 in fold 1; both are predicted in both folds.
-    stats_ = statistics([2, 2], [2, 1], [2, 2], fold=[0, 1])
+    # Case c0 is a test case in fold 0, case c1 in fold 1; each validates in the other fold,
+    # where its mask was predicted as well, without any overlap.
+    stats_ = statistics([2, 2, 2, 2], [2, 0, 0, 1], [2, 2, 2, 2], fold=[0, 0, 1, 1])
+    stats_.frame["case_id"] = ["c0", "c1"] * 2
     frame = frame_of(["a", "b"] * 2, split=["test", "val", "val", "test"])
     frame = frame.assign(case_id=["c0", "c1"] * 2, fold=pd.array([0, 0, 1, 1], dtype="Int64"))
     found = overlap_rows(stats_, frame, 0.5, settings=FAST)

@@ -172,6 +172,18 @@ def test_strata_of_positives_face_all_negatives_and_the_row_says_so(drawn, row):
     assert set(found["group"]) == {"all", "small", "large"}
 
 
+def test_equal_scores_in_two_groups_are_no_tie(table, row):
+    # The lowest score of group A is the highest of group B; both belong to positives.
+    label, score = [1, 0, 1, 0, 1, 0] * 4, [3, 5, 4, 4, 3, 6, 1, 2, 3, 1, 2, 2] * 2
+    scores = table(label, score)
+    cases = scores[["case_id"]].assign(site=(["A"] * 6 + ["B"] * 6) * 2)
+    found = evaluate_scores(scores, cases, by=["site"], settings=FAST).metrics
+    for site in "AB":
+        own = cases["site"] == site
+        expected = roc_auc_score(scores["label"][own], scores["score"][own])
+        assert row(found, group=site, metric="auroc")["estimate"] == pytest.approx(expected)
+
+
 def test_a_column_cut_in_two_ways_makes_two_sets_of_groups(drawn):
     bins = ["age_years:[20,40),[40,)", "age_years:[20,60),[60,)"]
     found = evaluate_scores(*drawn(), by=[*bins, "sex", "sex"], settings=FAST)

@@ -95,6 +95,14 @@ def test_a_blank_shortcut_is_excluded_and_counted(drawn, row):
     assert row(found.metrics, metric="auroc")["n_cases"] == 400
 
 
+def test_a_case_outside_the_case_table_has_an_unknown_shortcut(drawn):
+    scores, cases = drawn(n=400)
+    found = evaluate_scores(scores, cases[:300], shortcut="tube", settings=FAST)
+    assert found.grid["n_positive"].sum() == 2 * (scores["label"][:300] == 1).sum()
+    counts = {entry["reason"]: entry["n_rows"] for entry in found.ledger["exclusions"]}
+    assert counts["tube is blank: left out of robust AUROC"] == 100
+
+
 def test_a_cell_without_support_says_why_and_so_does_the_difference(drawn, row):
     scores, cases = drawn()
     aligned = scores["label"].astype(int)
