@@ -5,6 +5,7 @@ its own, so that any stage can be run again alone. `run_all` is the flow in one 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from segclf.classify import train_classifier
 from segclf.console import EventSink
 from segclf.core.atomic import atomic_path, write_json
 from segclf.core.errors import UsageError
+from segclf.core.maskstats import MaskStatistics, joined
 from segclf.core.provenance import record_stage
 from segclf.core.runs import safe_name
 from segclf.core.scoretable import read_scores, write_scores
@@ -133,16 +135,16 @@ def summarize_masks(
     table are scored instead of the run's own.
     """
     name, _ = find_summarizer(rule)
-    folders = predicted_folders(exp)
+    statistics = read_statistics(predicted_folders(exp))
     frame = split_frame(exp.split, exp.table)
     if manifest is not None:
-        other = predicted_folders(exp, other_name(manifest))
+        own, frame = _renamed(statistics), frame.assign(case_id="own/" + frame["case_id"])
+        other = read_statistics(predicted_folders(exp, other_name(manifest)))
+        statistics = joined([own, other])
         frame = _as_test(frame, other_table(exp, manifest), exp.folds())
-        folders = [*folders, *other]
     scores, record = summarize(
-        read_statistics(folders), frame, rule, exp.recipe.summarize, t=t, tau=tau,
-        seed=exp.recipe.seed,
-    )  # fmt: skip
+        statistics, frame, rule, exp.recipe.summarize, t=t, tau=tau, seed=exp.recipe.seed
+    )
     folder = exp.run.stage("summarize", name)
     if manifest is not None:
         folder = folder / other_name(manifest)
@@ -208,7 +210,7 @@ def evaluate(
         folder = folder / other_name(manifest)
         folders, frame = (
             predicted_folders(exp, other_name(manifest)),
-            _as_test(frame, table, exp.folds()),
+            _as_test(frame.iloc[:0], table, exp.folds()),
         )
     write_evaluation(folder, evaluation)
     if folders:
@@ -263,6 +265,11 @@ def _as_test(frame: pd.DataFrame, other: CaseTable, folds: list[int | None]) -> 
     ]
     own = frame[frame["split"] == "val"]
     return pd.concat([own, *rows], ignore_index=True)
+
+
+def _renamed(own: MaskStatistics) -> MaskStatistics:
+    """Statistics whose case ids cannot be those of another manifest."""
+    return replace(own, frame=own.frame.assign(case_id="own/" + own.frame["case_id"]))
 
 
 def predicted_folders(exp: Experiment, cases: str = OWN) -> list[Path]:

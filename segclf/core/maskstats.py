@@ -44,6 +44,15 @@ class MaskStatistics:
     """(row, 129) int64: of these, how many are positive in the truth; -1 where truth is unknown."""
 
 
+def joined(parts: Sequence[MaskStatistics]) -> MaskStatistics:
+    """The statistics of several sets of masks, one below the other."""
+    return MaskStatistics(
+        pd.concat([part.frame for part in parts], ignore_index=True),
+        np.concatenate([part.area_curve for part in parts]),
+        np.concatenate([part.overlap_curve for part in parts]),
+    )
+
+
 SCALARS = {
     "case_id": "string",
     "finding": "string",
