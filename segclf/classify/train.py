@@ -1,5 +1,6 @@
 """Train an ordinary classifier on the segmenter's encoder, cases and budget."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,19 +13,25 @@ from segclf.classify.heads import HEADS, Head, check_labels
 from segclf.classify.score import score_cases, score_table
 from segclf.core.catalog import lookup
 from segclf.core.config import Recipe
+from segclf.core.records import Case
 from segclf.core.scoretable import write_scores
 from segclf.data import Batch
 from segclf.manifest import CaseTable, cases_of
 from segclf.networks import Classifier, build_classifier, finding_logits
-from segclf.training import MEASURES, ModelCard, fit, load_weights, read_card
-from segclf.training.cases import (
+from segclf.training import (
+    MEASURES,
+    ModelCard,
+    Prepared,
+    Task,
     begin_training,
-    drop_cache,
+    fit,
     initial_weights,
+    load_weights,
     make_task,
-    write_quarantine,
+    read_card,
+    write_model,
 )
-from segclf.training.models import write_model
+from segclf.training.cases import drop_cache, write_quarantine
 from segclf.training.runtime import is_first_rank, wait_for_all
 from segclf.training.state import EventSink
 
@@ -78,30 +85,11 @@ def train_classifier(
     )
     if prepared is None:
         return folder
-    network = _new_network(recipe, head, prepared.n_channels, len(table.findings))
-
-    def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
-        return head.loss(raw, batch.label)
-
-    task = make_task(
-        "classify",
-        network,
-        prepared,
-        recipe,
-        loss=loss_of_batch,
-        measure=partial(measure_labels, head=head),
-        select_by="auroc",  # a classifier has no Dice
-        on_event=on_event,
-    )
+    task = _new_task(prepared, recipe, head, on_event)
     result = fit(task, recipe, folder, resume=resume, on_event=on_event)
     if is_first_rank():
-        scored = {part: parts[part] for part in ("val", "test")}
-        scores, unread = score_cases(network, head, sum(scored.values(), ()), recipe, on_event)
-        rows, fits = score_table(scores, scored, table.findings, recipe, fold=fold)
-        quarantined = list(dict.fromkeys([*prepared.quarantined, *unread]))
-        write_quarantine(folder, quarantined)
-        record = {"head": recipe.classify.head, "fits": fits, "n_quarantined": len(quarantined)}
-        write_scores(folder, rows, record, record_name=RECORD)
+        held_out = {part: parts[part] for part in ("val", "test")}
+        _write_scores(folder, task.network, prepared, held_out, recipe, head, on_event)
         write_model(
             folder, task, prepared, recipe, result,
             exclusive=head.exclusive, size_px=recipe.image.size_px, head=recipe.classify.head,
@@ -143,6 +131,42 @@ def measure_labels(network: nn.Module, batch: Batch, *, head: Head) -> np.ndarra
     measured[..., 0] = head.loss(raw, batch.label).cpu()
     measured[..., 1], measured[..., 2] = score, batch.label.cpu()
     return measured.numpy()
+
+
+def _new_task(prepared: Prepared, recipe: Recipe, head: Head, on_event: EventSink | None) -> Task:
+    def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
+        return head.loss(raw, batch.label)
+
+    return make_task(
+        "classify",
+        _new_network(recipe, head, prepared.n_channels, len(prepared.findings)),
+        prepared,
+        recipe,
+        loss=loss_of_batch,
+        measure=partial(measure_labels, head=head),
+        select_by="auroc",  # a classifier has no Dice
+        on_event=on_event,
+    )
+
+
+def _write_scores(
+    folder: Path,
+    network: nn.Module,
+    prepared: Prepared,
+    held_out: Mapping[str, Sequence[Case]],
+    recipe: Recipe,
+    head: Head,
+    on_event: EventSink | None,
+) -> None:
+    # part by part: no test image shares a batch, and its rounding, with a validation image
+    scored = [score_cases(network, head, part, recipe, on_event) for part in held_out.values()]
+    scores = {case_id: score for part, _ in scored for case_id, score in part.items()}
+    rows, fits = score_table(scores, held_out, prepared.findings, recipe, fold=prepared.fold)
+    unread = [case for _, bad in scored for case in bad]
+    quarantined = list(dict.fromkeys([*prepared.quarantined, *unread]))
+    write_quarantine(folder, quarantined)
+    record = {"head": recipe.classify.head, "fits": fits, "n_quarantined": len(quarantined)}
+    write_scores(folder, rows, record, record_name=RECORD)
 
 
 def _new_network(recipe: Recipe, head: Head, n_channels: int, n_findings: int) -> Classifier:

@@ -13,9 +13,21 @@ from segclf.manifest import CaseTable, cases_of
 from segclf.networks import Segmenter, build_segmenter, set_output_bias
 from segclf.segment.infer import window_px
 from segclf.segment.measure import measure_masks, pixel_prior
-from segclf.training import ModelCard, Numbers, fit, is_collapsed, load_weights, read_card
-from segclf.training.cases import begin_training, drop_cache, initial_weights, make_task
-from segclf.training.models import write_model
+from segclf.training import (
+    ModelCard,
+    Numbers,
+    Prepared,
+    Task,
+    begin_training,
+    fit,
+    initial_weights,
+    is_collapsed,
+    load_weights,
+    make_task,
+    read_card,
+    write_model,
+)
+from segclf.training.cases import drop_cache
 from segclf.training.runtime import is_first_rank, wait_for_all
 from segclf.training.state import EventSink
 
@@ -63,31 +75,16 @@ def train_segmenter(
     if prepared is None:
         return folder
     prior = pixel_prior(prepared.train, prepared.cache, table.findings)
-    network = _new_network(recipe, prepared.n_channels, prior)
-    loss = build_loss(recipe.loss, exclusive=recipe.exclusive)
-
-    def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
-        return loss(raw, batch.target)
-
-    task = make_task(
-        "segment",
-        network,
-        prepared,
-        recipe,
-        loss=loss_of_batch,
-        measure=partial(measure_masks, recipe=recipe, loss=loss),
-        select_by=recipe.train.select_by,
-        on_event=on_event,
-    )
+    task = _new_task(prepared, recipe, prior, on_event)
     result = fit(task, recipe, folder, resume=resume, on_event=on_event)
-    if on_event is not None and is_collapsed(result.validation):
+    collapsed = is_collapsed(result.validation)
+    if collapsed and on_event is not None:
         message = collapse_message(result.validation, recipe)
         on_event({"kind": "warning", "about": "collapse", "message": message})
     if is_first_rank():
         write_model(
             folder, task, prepared, recipe, result,
-            exclusive=recipe.exclusive, size_px=_size_px(recipe), prior=prior,
-            collapsed=is_collapsed(result.validation),
+            exclusive=recipe.exclusive, size_px=_size_px(recipe), prior=prior, collapsed=collapsed,
         )  # fmt: skip
         drop_cache(folder)
     wait_for_all()
@@ -125,6 +122,26 @@ def collapse_message(numbers: Numbers, recipe: Recipe) -> str:
     return (
         f"the segmenter has collapsed: mean Dice on the {n_positive} positive validation masks is "
         f"{dice:.3f}, so its masks say nothing. Try: {'; '.join(hints)}"
+    )
+
+
+def _new_task(
+    prepared: Prepared, recipe: Recipe, prior: tuple[float, ...], on_event: EventSink | None
+) -> Task:
+    loss = build_loss(recipe.loss, exclusive=recipe.exclusive)
+
+    def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
+        return loss(raw, batch.target)
+
+    return make_task(
+        "segment",
+        _new_network(recipe, prepared.n_channels, prior),
+        prepared,
+        recipe,
+        loss=loss_of_batch,
+        measure=partial(measure_masks, recipe=recipe, loss=loss),
+        select_by=recipe.train.select_by,
+        on_event=on_event,
     )
 
 

@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segclf.core.config import make_recipe
+from segclf.manifest import make_split, read_manifest
+
+PARTS = ["train"] * 12 + ["val"] * 8 + ["test"] * 4
+
+
+@pytest.fixture(autouse=True)
+def fast_disk(monkeypatch):
+    """Tests do not wait for the disk; files are as complete without it."""
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+
+
+@pytest.fixture
+def shades(tmp_path):
+    """Table, split and recipe of 24 pictures of 16 x 16; every second one is `bright`."""
+
+    def make(*, test_labels_known=True, **settings):
+        rows = ["case_id,image,label_bright,label_dark,patient_id,split"]
+        for i, part in enumerate(PARTS):
+            level = 150 if i % 2 else 60
+            pixels = np.random.default_rng(i).integers(level - 50, level + 50, (16, 16))
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"i{i}.png")
+            rows.append(f"c{i},i{i}.png,{i % 2},{1 - i % 2},p{i},{part}")
+        (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+        base = {
+            "manifest": "manifest.csv",
+            "image": {"intensity": "window", "window": [0, 255]},
+            "augment": {"intensity": 0.0},
+            "network": {
+                "name": "monai_unet",
+                "options": {"channels": [8, 16], "strides": [2], "num_res_units": 1},
+            },
+            "train": {
+                "steps": 12, "batch_size": 4, "lr": 0.01, "warmup_steps": 2, "validate_every": 6,
+                "precision": "fp32",
+            },
+            "predict": {"precision": "fp32"},
+        }  # fmt: skip
+        for section, values in settings.items():
+            base[section] = base.get(section, {}) | values
+        recipe = make_recipe(base, where="test")
+        table = read_manifest(recipe, base=tmp_path)
+        split = make_split(table, recipe.split, recipe.seed)
+        if not test_labels_known:
+            unknown = (float("nan"),) * 2
+            cases = [
+                replace(case, labels=unknown) if part == "test" else case
+                for case, part in zip(table.cases, PARTS, strict=True)
+            ]
+            table = replace(table, cases=tuple(cases), sha256="0" * 64)
+        return table, split, recipe
+
+    return make
