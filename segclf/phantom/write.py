@@ -52,5 +52,7 @@ def _write_case(folder: Path, settings: PhantomSettings, case: PhantomCase) -> d
             write_mask(folder / name, mask, spacing_mm=settings.spacing_mm)
     for number, end in enumerate(ends):
         row[f"label{end}"] = case.labels[number] if case.has_label[number] else ""
+    if settings.spatial_dims == 2:  # NIfTI says it itself
+        row["spacing_mm"] = "x".join(f"{mm:g}" for mm in settings.spacing_mm)
     row |= {"patient_id": case.patient_id, "split": case.split, **case.metadata, "tube": case.tube}
     return row | {f"class_{head}": category for head, category in case.classes.items()}

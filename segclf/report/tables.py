@@ -141,6 +141,7 @@ def gaps_table(rows: Sequence[Row], *, caption: str) -> Table:
         names = [
             MISSING if is_missing(row[k]) else plain(row[k]) for k in ("worst_group", "best_group")
         ]
+        is_blank = is_missing(row["left_out"]) or not row["left_out"]
         table.append([
             Cell(plain(row["group_column"]), is_head=True),
             Cell(plain(row["method"]), is_number=False),
@@ -150,7 +151,7 @@ def gaps_table(rows: Sequence[Row], *, caption: str) -> Table:
             Cell(names[1], is_number=False),
             Cell(number(row["best"])),
             estimate_cell(gap, notes),
-            Cell(plain(row["left_out"] or "none", 300), is_number=False),
+            Cell("none" if is_blank else plain(row["left_out"], 300), is_number=False),
         ])  # fmt: skip
     head = [
         "groups by",
@@ -217,7 +218,10 @@ def _joined(cell: Cell, counts: str) -> Cell:
 
 
 def _shown(value: object) -> str:
-    return MISSING if is_missing(value) else number(value)
+    if is_missing(value):
+        return MISSING
+    is_whole = isinstance(value, float) and value.is_integer()
+    return count(value) if is_whole else number(value)
 
 
 def _letters(place: int) -> str:

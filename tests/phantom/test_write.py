@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from segclf.core.config import load_recipe
+from segclf.manifest import check_manifest, read_manifest
 from segclf.phantom import PhantomSettings, draw_case, phantom_recipe, write_phantom
 
 FEW = {"train": 6, "val": 2, "test": 4}
@@ -44,6 +45,7 @@ def test_images_and_masks_are_png_files_that_hold_what_was_drawn(tmp_path, rows)
 def test_volumes_are_nifti_files_with_their_spacing(tmp_path, rows):
     settings = PhantomSettings(n_cases=dict.fromkeys(FEW, 2), spatial_dims=3, size_px=(20, 24, 16))
     table = rows(write_phantom(tmp_path, settings))
+    assert "spacing_mm" not in table[0]
     for number, row in enumerate(table[:2]):
         volume = nibabel.load(tmp_path / row["image"])
         assert volume.shape == (20, 24, 16)
@@ -59,20 +61,31 @@ def test_volumes_are_nifti_files_with_their_spacing(tmp_path, rows):
 def test_the_manifest_has_a_column_per_finding_and_head_and_blanks_where_unknown(tmp_path, rows):
     settings = PhantomSettings(
         n_cases={"train": 30, "val": 2, "test": 2}, size_px=(24, 24), n_findings=2, n_heads=1,
-        n_classes=4, missing_labels=0.5, missing_masks=0.5,
+        n_classes=4, missing_labels=0.5, missing_masks=0.5, spacing_mm=(0.5, 2.0),
     )  # fmt: skip
     table = rows(write_phantom(tmp_path, settings))
     assert list(table[0]) == [
         "case_id", "image", "mask_lesion", "mask_edema", "label_lesion", "label_edema",
-        "patient_id", "split", "sex", "site", "age_years", "target_size", "tube",
+        "spacing_mm", "patient_id", "split", "sex", "site", "age_years", "target_size", "tube",
         "class_density", "class_kind",
     ]  # fmt: skip
+    assert {row["spacing_mm"] for row in table} == {"0.5x2"}
     assert {row["label_lesion"] for row in table} == {"0", "1", ""}
     drawn_but_lost = [row for row in table if row["label_edema"] == "1" and not row["mask_edema"]]
     assert drawn_but_lost
     for row in table:
         for column in ("mask_lesion", "mask_edema"):
             assert not row[column] or (tmp_path / row[column]).is_file()
+
+
+def test_the_manifest_is_read_and_checked_without_a_problem(tmp_path):
+    settings = PhantomSettings(n_cases={"train": 12, "val": 12, "test": 12}, n_findings=2)
+    manifest = write_phantom(tmp_path, settings)
+    table = read_manifest(load_recipe(tmp_path / "recipe.yaml"), base=manifest.parent)
+    problems = check_manifest(table, workers=0, progress=lambda event: None).problems
+    assert [problem for problem in problems if problem.severity == "error"] == []
+    assert table.findings == ("lesion", "edema")
+    assert table.cases[0].spacing_mm == (1.0, 1.0)
 
 
 def test_writing_twice_gives_the_same_bytes_of_the_table(tmp_path):

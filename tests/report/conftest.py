@@ -25,7 +25,7 @@ def metrics():
         for column, group in (("all", "all"), ("sex", "F"), ("sex", "M")):
             rows.append(metric_row(method, column, group, "auroc", 0.9 + shift, 0.8 + shift, 0.95))
             rows.append(metric_row(method, column, group, "sensitivity", 0.75, 0.6, 0.9))
-            rows.append(metric_row(method, column, group, "specificity", 0.5, 0.4, 0.6))
+            rows.append(metric_row(method, column, group, "specificity", 0.6, 0.5, 0.7))
     frame = pd.DataFrame(rows)
     rare = (frame["group"] == "M") & (frame["metric"] == "auroc") & (frame["method"] == "tau")
     frame.loc[rare, ["estimate", "lo", "hi"]] = np.nan

@@ -79,12 +79,14 @@ def test_the_roc_shows_the_auroc_of_the_table_and_the_operating_point(scores, me
     lines = figure.axes[0].get_lines()
     assert "tau  AUROC 0.900" in [line.get_label() for line in lines]
     points = [line.get_data() for line in lines if line.get_marker() == "o"]
-    assert [(float(x[0]), float(y[0])) for x, y in points] == [(0.5, 0.75)] * 2
+    assert [(float(x[0]), float(y[0])) for x, y in points] == [(0.4, 0.75)] * 2
 
 
-def test_only_test_cases_enter_the_roc(scores, metrics):
+def test_only_test_cases_with_a_label_and_a_score_enter_the_roc(scores, metrics):
     overall = where(as_rows(metrics), group_column="all")
-    mixed = pd.concat([scores, scores.assign(split="val", score=0.0)])
+    unknown = scores.assign(label=np.nan, score=9.0)
+    unscored = scores.assign(score=np.nan)
+    mixed = pd.concat([scores, scores.assign(split="val", score=0.0), unknown, unscored])
     plain, same = (
         svg_text(roc_figure(s, overall, finding="lesion", methods=METHODS)) for s in (scores, mixed)
     )

@@ -22,10 +22,10 @@ def test_the_missed_region_and_the_nearest_prediction_are_measured_by_hand(misse
 
 
 def test_lengths_and_areas_are_in_mm_where_the_file_has_a_spacing(missed):
-    facts = explain_error(replace(missed, spacing_mm=(2.0, 0.5), tau=2.0, unit="mm2"))
-    assert facts.missed.size == 4.0  # 4 px of 2 x 0.5 mm
+    facts = explain_error(replace(missed, spacing_mm=(3.0, 0.5), tau=2.0, unit="mm2"))
+    assert facts.missed.size == 6.0  # 4 px of 3 x 0.5 mm
     assert facts.distance == 2.5  # 5 columns of 0.5 mm
-    assert facts.flip_tau == 1.0  # one pixel above t
+    assert facts.flip_tau == 1.5  # one pixel above t
 
 
 def test_the_flip_of_a_missed_case_needs_the_third_highest_pixel(missed):
@@ -48,7 +48,7 @@ def test_the_flip_of_a_false_alarm_is_at_a_higher_t(missed):
 @pytest.mark.parametrize("seed", range(20))
 def test_the_flip_is_the_nearest_threshold_that_changes_the_decision(seed):
     rng = np.random.default_rng(seed)
-    probability = rng.random((6, 7)) ** 3
+    probability = rng.random((6, 7)) ** 3 if seed % 2 else rng.choice(THRESHOLDS, (6, 7))
     t, n_needed = float(rng.choice(THRESHOLDS)), int(rng.integers(1, 30))
     decisions = [(probability > other).sum() >= n_needed for other in THRESHOLDS]
     now = (probability > t).sum() >= n_needed
@@ -165,7 +165,8 @@ def test_the_worst_errors_are_the_most_confident_wrong_decisions(scores):
 
 def test_validation_cases_are_never_shown_and_a_case_counts_once(scores):
     again = scores.assign(seed=1, score=scores["score"] - 100)
-    both = pd.concat([scores, again, scores.assign(split="val", score=-999.0)])
+    others = scores.assign(split="val", score=-999.0, case_id="v" + scores["case_id"])
+    both = pd.concat([scores, again, others])
     picked = pick_errors(both, method="tau", finding="lesion", n_missed=50, n_false=50)
     assert min(row["score"] for row in picked) > -50
     assert len({row["case_id"] for row in picked}) == len(picked)
