@@ -40,7 +40,7 @@ class Experiment:
 
     def folds(self, only: int | None = None) -> list[int | None]:
         """The folds to work on: `[None]` without folds, else all of them or the one asked for."""
-        known = sorted(self.split["fold"].dropna().astype(int).unique())
+        known = sorted({int(fold) for fold in self.split["fold"].dropna()})
         if only is None:
             return list(known) or [None]
         if only not in known:
