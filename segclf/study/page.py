@@ -10,9 +10,9 @@ TITLES = {
     "ct_ich_3d": "CT volumes: haemorrhage in the scan (fold 0 alone)",
 }
 CAUTIONS = {
-    "ct_ich_2d": "Negatives are every third slice, so slice numbers encode the label "
-    "(`column:slice` is that baseline), and 30 % of the slices are positive against 11.3 % in the "
-    "full data.",
+    "ct_ich_2d": "Negatives are every third slice, so slice numbers encode the label; "
+    "the baselines are the number and the relative position of the slice alone. 30 % of the "
+    "slices are positive here against 11.3 % in the full data, so PPV and NPV are given at 11.3 %.",
     "busi_lesion": "The groups are near-duplicates, not patients; calipers and text are burned in.",
     "busi_malignant": "The mask outlines any lesion, so its pixels take the category of the image. "
     "`column:lesion_area_fraction` is the true area: a malignant lesion is larger here.",
@@ -20,6 +20,8 @@ CAUTIONS = {
     "no mL are given.",
 }
 METRICS = ("auroc", "average_precision", "sensitivity", "specificity")
+PREVALENCE = {"ct_ich_2d": 0.113}
+"""Prevalence in the full data, where the set was sampled by label; PPV and NPV are given at it."""
 HEADER = """# Results on real images
 
 Made by `make results` from `configs/`; research use, not diagnosis.
@@ -41,7 +43,8 @@ def results_page(results: dict[str, Any]) -> str:
 def _recipe_part(name: str, entry: dict[str, Any]) -> str:
     lines = [f"## {TITLES[name]}\n", f"Recipe `configs/{name}.yaml`. {CAUTIONS[name]}\n"]
     if "metrics" in entry:
-        lines += [_metric_table(entry, finding) for finding in entry["findings"][:1]]
+        prevalence = PREVALENCE.get(name)
+        lines += [_metric_table(entry, finding, prevalence) for finding in entry["findings"][:1]]
         lines += [_overlap_table(entry)]
     else:
         lines.append(f"Out-of-fold numbers: {NOT_RUN}.\n")
@@ -49,22 +52,40 @@ def _recipe_part(name: str, entry: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metric_table(entry: dict[str, Any], finding: str) -> str:
+def _metric_table(entry: dict[str, Any], finding: str, prevalence: float | None) -> str:
     rows = [row for row in entry["metrics"] if row["finding"] == finding]
     first = next(row for row in rows if row["metric"] == "auroc")
+    extra = [f"PPV at {prevalence:.1%}", f"NPV at {prevalence:.1%}"] if prevalence else []
+    heads = [*(name.replace("_", " ") for name in METRICS), *extra]
     text = [
         f"{finding}: {first['n_cases']} cases of {first['n_patients']} {entry['unit_name']}s, "
         f"{first['n_positive']} positive.\n",
-        f"| method | {' | '.join(name.replace('_', ' ') for name in METRICS)} |",
-        "|---" * (len(METRICS) + 1) + "|",
+        f"| method | {' | '.join(heads)} |",
+        "|---" * (len(heads) + 1) + "|",
     ]
     for method in dict.fromkeys(row["method"] for row in rows):
-        cells = [
-            _cell(next((r for r in rows if r["method"] == method and r["metric"] == m), None))
-            for m in METRICS
-        ]
+        own = {row["metric"]: row for row in rows if row["method"] == method}
+        cells = [_cell(own.get(name)) for name in METRICS]
+        if prevalence:
+            cells += predictive_values(
+                own["sensitivity"]["estimate"], own["specificity"]["estimate"], prevalence
+            )
         text.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(text) + "\n"
+
+
+def predictive_values(
+    sensitivity: float | None, specificity: float | None, prevalence: float
+) -> list[str]:
+    """PPV and NPV at a prevalence other than that of the sample, by Bayes' rule, as text."""
+    if sensitivity is None or specificity is None:
+        return ["not estimable", "not estimable"]
+    hit, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    correct, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
+    return [
+        f"{a / (a + b):.3f}" if a + b > 0 else "undefined: no such decision"
+        for a, b in ((hit, false), (correct, missed))
+    ]
 
 
 def _overlap_table(entry: dict[str, Any]) -> str:

@@ -24,13 +24,14 @@ from segclf.experiment import Experiment, new_experiment
 from segclf.study.page import results_page
 
 RULES = ("mean", "max", "tau")
-BASELINES = {
-    "ct_ich_2d": ("slice",),
-    "busi_lesion": (),
-    "busi_malignant": ("lesion_area_fraction",),
-    "ct_ich_3d": ("n_slices",),
+BASELINES: dict[str, tuple[tuple[str, bool], ...]] = {
+    "ct_ich_2d": (("slice", False), ("slice_position", True)),
+    "busi_lesion": (("orig_width", False),),
+    "busi_malignant": (("lesion_area_fraction", False),),
+    "ct_ich_3d": (("n_slices", False),),
 }
-"""Recipe to columns whose value alone is reported as a trivial baseline."""
+"""Recipe to columns whose value alone is reported as a trivial baseline, and whether the distance
+from a position that is fitted on validation cases ranks (True) or the value (False)."""
 FOLDS: dict[str, tuple[int, ...]] = {"ct_ich_3d": (0,)}
 """Recipes of which only some folds are run; all others run every fold."""
 STAGES = {"segment": pipeline.train_seg, "classify": pipeline.train_clf}
@@ -93,7 +94,7 @@ def run_cell(exp: Experiment, stage: str, fold: int | None, cells: dict[str, Any
     cells[key] = {"minutes": max(minutes, earlier)}  # a cell that was finished before took longer
 
 
-def measure(exp: Experiment, baselines: tuple[str, ...]) -> dict[str, Any]:
+def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[str, Any]:
     """Out-of-fold numbers of every method of a run: AUROC, operating point, Dice."""
     for rule in RULES:
         pipeline.summarize_masks(exp, rule)
@@ -102,9 +103,12 @@ def measure(exp: Experiment, baselines: tuple[str, ...]) -> dict[str, Any]:
     trained = set(tables[0]["fold"].dropna())
     finding = exp.table.findings[0]
     labels = exp.table.frame.set_index("case_id")[f"label_{finding}"]
-    for column in baselines:
+    cases = exp.table.frame
+    if "slice" in cases:
+        cases = cases.assign(slice_position=cases["slice"] / cases["n_slices"])
+    for column, by_distance in baselines:
         scores = column_scores(
-            exp.table.frame, column, finding=finding, labels=labels, split=exp.split
+            cases, column, finding=finding, labels=labels, split=exp.split, by_distance=by_distance
         ).assign(seed=exp.recipe.seed)
         tables.append(scores[scores["fold"].isin(trained)] if trained else scores)
     evaluation = evaluate_scores(

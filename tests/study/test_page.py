@@ -1,0 +1,55 @@
+"""The results page: numbers as they are in the table, and what has not run says so."""
+
+import pytest
+
+from segclf.study.page import predictive_values, results_page
+
+
+def metric(name, estimate, **more):
+    row = {"method": "tau", "finding": "haemorrhage", "metric": name, "estimate": estimate}
+    counts = {"n_cases": 10, "n_patients": 5, "n_positive": 4, "n_negative": 6}
+    return row | counts | {"lo": None, "hi": None, "reason": ""} | more
+
+
+def entry():
+    return {
+        "findings": ["haemorrhage"],
+        "unit_name": "patient",
+        "metrics": [
+            metric("auroc", 0.875, lo=0.8, hi=0.95),
+            metric("sensitivity", 0.9),
+            metric("specificity", 0.8),
+            metric("average_precision", None, reason="one class only"),
+        ],
+        "overlap": [metric("dice", 0.31) | {"method": "segmenter"}],
+        "cells": {"segment fold 0": {"minutes": 4.25}, "classify fold 0": {"failed": "no memory"}},
+    }
+
+
+def test_a_recipe_that_has_not_run_reads_not_run():
+    page = results_page({})
+    assert page.count("Out-of-fold numbers: not run.") == 4
+    assert page.count("Cells: not run.") == 4
+
+
+def test_numbers_intervals_reasons_and_times_are_those_of_the_table():
+    page = results_page({"ct_ich_2d": entry()})
+    row = next(line for line in page.splitlines() if line.startswith("| tau |"))
+    assert "0.875 (0.800 to 0.950)" in row
+    assert "not estimable: one class only" in row
+    assert "| haemorrhage: dice | 0.310 | 4 |" in page
+    assert "segment fold 0 4.2 min, classify fold 0 no memory" in page
+
+
+def test_predictive_values_follow_bayes_by_hand():
+    # of 1,000 with prevalence 10 %: 90 of 100 found, 180 of 900 false alarms
+    assert predictive_values(0.9, 0.8, 0.1) == [f"{90 / 270:.3f}", f"{720 / 730:.3f}"]
+
+
+@pytest.mark.parametrize("values", [(None, 0.8), (0.9, None)])
+def test_predictive_values_without_decisions_are_not_estimable(values):
+    assert predictive_values(*values, 0.1) == ["not estimable", "not estimable"]
+
+
+def test_a_predictive_value_without_such_decisions_is_undefined():
+    assert predictive_values(0.0, 1.0, 0.1)[0].startswith("undefined")
