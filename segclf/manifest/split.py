@@ -110,7 +110,7 @@ def patient_labels(table: CaseTable) -> dict[str, tuple[float, ...]]:
     best = defaultdict(lambda: np.full(len(names), np.nan))
     for patient, row in zip(table.frame["patient_id"], labels, strict=True):
         best[patient] = np.fmax(best[patient], row)
-    return {patient: tuple(best[patient].tolist()) for patient in sorted(best)}
+    return {patient: tuple(row.tolist()) for patient, row in best.items()}
 
 
 def _shares(settings: SplitSettings) -> dict[str, float]:

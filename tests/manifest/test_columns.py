@@ -23,6 +23,12 @@ def test_a_mapping_wins_over_names():
     assert found.metadata == ("label", "patient_id")
 
 
+def test_a_mapped_column_plays_no_second_part_by_its_name():
+    found = layout("image label_b mask_c", columns={"label.a": "label_b", "mask.a": "mask_c"})
+    assert found.findings == ("a",)
+    assert (found.labels, found.masks) == ({"a": "label_b"}, {"a": "mask_c"})
+
+
 def test_a_mapped_column_without_a_suffix_belongs_to_the_one_finding():
     found = layout("picture seg y label", columns={"image": "picture", "mask": "seg", "label": "y"})
     assert found.findings == ("target",)

@@ -26,6 +26,16 @@ def test_pixel_values_divide_one_map_among_the_findings(data):
     assert table.mask_files[0] == (data.root / "a_mask.png",)
 
 
+def test_a_map_says_nothing_of_a_finding_that_has_no_value_in_it(data):
+    table = data.read(
+        "image,mask,mask_lesion\na.png,a_mask.png,empty.png\nb.png,a_mask.png,",
+        findings=["organ", "lesion"],
+        mask_values={1: "organ"},
+    )
+    assert states(table) == [("drawn", "drawn"), ("drawn", "unknown")]
+    assert table.cases[0].masks[1].values is None
+
+
 def test_a_finding_without_a_pixel_value_is_suggested_the_near_one(data):
     with pytest.raises(ConfigError, match="no pixel value is named 'tumour'") as caught:
         data.read("image,mask\na.png,a_mask.png", findings=["tumour"], mask_values={1: "tumor"})
@@ -109,6 +119,13 @@ def test_a_side_table_fills_masks_from_its_own_folder(data):
     parts = ((data.root / "manifest.csv").read_bytes(), path.read_bytes())
     digests = "".join(hashlib.sha256(part).hexdigest() for part in parts)
     assert table.sha256 == hashlib.sha256(digests.encode()).hexdigest()
+
+
+def test_a_blank_cell_of_a_side_table_leaves_the_manifests_own(data):
+    path = side(data, case_id=["a", "b"], mask_target=[None, None], label_target=[None, 1])
+    table = data.read("image,mask,label\na.png,a_mask.png,1\nb.png,,", side_tables=[path])
+    assert states(table) == [("drawn",), ("unknown",)]
+    assert [case.labels[0] for case in table.cases] == [1.0, 1.0]
 
 
 def test_a_side_table_may_not_leave_its_folder(data):
