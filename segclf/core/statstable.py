@@ -1,6 +1,6 @@
 """Statistics parts on disk: Parquet files, each vouched for by a commit record written last."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,8 @@ def read_statistics(folders: Path | Sequence[Path], *, partial: bool = False) ->
             or a case occurs twice.
     """
     folders = [folders] if isinstance(folders, Path) else folders
-    tables = [table for folder in folders for table in _read_folder(folder, partial=partial)]
-    statistics = _from_table(pa.concat_tables(tables))
+    parts = [part for folder in folders for part in _parts(folder, partial=partial)]
+    statistics = _read_parts(parts)
     twice = statistics.frame.duplicated(["fold", "case_id", "finding"])
     if twice.any():
         row = statistics.frame[twice].iloc[0]
@@ -139,7 +139,8 @@ def read_statistics(folders: Path | Sequence[Path], *, partial: bool = False) ->
     return statistics
 
 
-def _read_folder(folder: Path, *, partial: bool) -> Iterable[pa.Table]:
+def _parts(folder: Path, *, partial: bool) -> list[tuple[Path, int]]:
+    """Path and number of rows of every part of a folder, each checked against its record."""
     plan = read_identity(folder)
     if plan is None:
         raise DataError(
@@ -148,13 +149,8 @@ def _read_folder(folder: Path, *, partial: bool) -> Iterable[pa.Table]:
             expected=f"a folder with {IDENTITY_FILE} and parts, as `segclf predict` writes",
             fix="run: segclf predict",
         )
-    yield SCHEMA.empty_table()
-    missing = []
-    for index in range(plan["n_parts"]):
-        if not commit_path(folder, index).exists():
-            missing.append(index)
-            continue
-        yield _read_part(folder, index, plan["hash"])
+    numbers = range(plan["n_parts"])
+    missing = [index for index in numbers if not commit_path(folder, index).exists()]
     if missing and not partial:
         raise DataError(
             f"{len(missing)} of {plan['n_parts']} parts are missing "
@@ -163,30 +159,53 @@ def _read_folder(folder: Path, *, partial: bool) -> Iterable[pa.Table]:
             expected="every part with its commit record",
             fix="run the same `segclf predict` again; it continues where it stopped",
         )
+    return [
+        (part_path(folder, index), _checked(folder, index, plan["hash"])["rows"])
+        for index in numbers
+        if index not in set(missing)
+    ]
 
 
-def _read_part(folder: Path, index: int, identity_hash: str) -> pa.Table:
-    path = part_path(folder, index)
+def _checked(folder: Path, index: int, identity_hash: str) -> dict[str, Any]:
     record = read_commit(folder, index)
-    if record is None or record.get("identity") != identity_hash:
-        raise IntegrityError(
-            "a part of the predictions is not what its commit record says."
-            if record is None
-            else "a part of the predictions was made by another model or recipe.",
-            where=shown(path),
-            expected=f"the SHA-256 in {path.with_suffix('.json').name} and the identity in "
-            f"{IDENTITY_FILE}",
-            fix="run the same `segclf predict` again; it makes damaged parts anew",
-        )
-    table = pq.read_table(path)
-    if not table.schema.equals(SCHEMA) or table.num_rows != record.get("rows"):
-        raise IntegrityError(
-            f"a part has {table.num_rows} rows and columns of another version.",
-            where=shown(path),
-            expected=f"{record.get('rows')} rows in schema version {SCHEMA_VERSION}",
-            fix="delete the folder and run `segclf predict` again",
-        )
-    return table
+    if record is not None and record.get("identity") == identity_hash:
+        return record
+    path = part_path(folder, index)
+    raise IntegrityError(
+        "a part of the predictions is not what its commit record says."
+        if record is None
+        else "a part of the predictions was made by another model or recipe.",
+        where=shown(path),
+        expected=f"the SHA-256 in {path.with_suffix('.json').name} and the identity in "
+        f"{IDENTITY_FILE}",
+        fix="run the same `segclf predict` again; it makes damaged parts anew",
+    )
+
+
+def _read_parts(parts: Sequence[tuple[Path, int]]) -> MaskStatistics:
+    """The rows of all parts; curves go straight to their place, as they are most of the memory."""
+    n_rows = sum(rows for _, rows in parts)
+    area, overlap = (np.empty((n_rows, len(THRESHOLDS)), dtype=np.int64) for _ in _CURVES)
+    scalars, start = [SCHEMA.empty_table().drop_columns(list(_CURVES))], 0
+    for path, rows in parts:
+        table = pq.ParquetFile(path).read()
+        if not table.schema.equals(SCHEMA) or table.num_rows != rows:
+            raise IntegrityError(
+                f"a part has {table.num_rows} rows, or columns of another version.",
+                where=shown(path),
+                expected=f"{rows} rows in schema version {SCHEMA_VERSION}",
+                fix="delete the folder and run `segclf predict` again",
+            )
+        for name, curve in zip(_CURVES, (area, overlap), strict=True):
+            column = table[name].combine_chunks().flatten()
+            curve[start : start + rows] = column.to_numpy().reshape(rows, len(THRESHOLDS))
+        scalars.append(table.drop_columns(list(_CURVES)))
+        start += rows
+    table = pa.concat_tables(scalars)
+    frame = pd.DataFrame(
+        {name: table[name].to_pandas().astype(dtype) for name, dtype in SCALARS.items()}
+    )
+    return MaskStatistics(frame, area, overlap)
 
 
 def _to_table(statistics: MaskStatistics) -> pa.Table:
@@ -198,16 +217,3 @@ def _to_table(statistics: MaskStatistics) -> pa.Table:
         flat = pa.array(np.ascontiguousarray(curve, dtype=np.int64).ravel())
         columns.append(pa.FixedSizeListArray.from_arrays(flat, len(THRESHOLDS)))
     return pa.Table.from_arrays(columns, schema=SCHEMA)
-
-
-def _from_table(table: pa.Table) -> MaskStatistics:
-    frame = pd.DataFrame(
-        {name: table[name].to_pandas().astype(dtype) for name, dtype in SCALARS.items()}
-    )
-    area, overlap = (_curve(table[name]) for name in _CURVES)
-    return MaskStatistics(frame, area, overlap)
-
-
-def _curve(column: pa.ChunkedArray) -> np.ndarray:
-    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    return np.concatenate([*chunks, np.empty(0, np.int64)]).reshape(-1, len(THRESHOLDS))

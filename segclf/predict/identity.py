@@ -24,6 +24,7 @@ def identity_of(card: ModelCard, recipe: Recipe, *, precision: str, fold: int | 
     predict = recipe.predict.model_dump(mode="json", exclude=WITHOUT_EFFECT)
     return {
         "schema": SCHEMA_VERSION,
+        "data": recipe.data,
         "model_sha256": card.sha256,
         "findings": list(card.findings),
         "exclusive": card.exclusive,

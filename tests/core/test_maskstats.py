@@ -15,6 +15,7 @@ from segclf.core.maskstats import (
     make_statistics,
     mask_statistics,
     threshold_index,
+    top_counts,
 )
 
 
@@ -97,6 +98,7 @@ def test_means_of_the_top_fractions_use_the_nearest_count_and_at_least_one_pixel
     falling = np.sort(p.ravel())[::-1]
     for column, n_top in (("top_0", 2), ("top_1", 20), ("top_2", 200), ("top_3", 2000)):
         assert found[column] == pytest.approx(falling[:n_top].mean(), rel=1e-12)
+    assert top_counts(18) == (1, 1, 1, 2)  # 10 % of 18 is 1.8
     tiny = statistics(np.array([[-1.0, 1.0]], dtype=np.float32))
     assert tiny["top_0"] == tiny["max_p"] == pytest.approx(expit(1.0))
 
