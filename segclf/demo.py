@@ -75,11 +75,11 @@ def headline(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
     """Robust, aligned and overall AUROC of each method; None where it cannot be estimated."""
     robust = evaluation.robust
     overall = evaluation.metrics.query("metric == 'auroc' and group_column == 'all'")
+    every = dict(zip(overall["method"], overall["estimate"], strict=True))
     found: dict[str, dict[str, float | None]] = {}
     for method in robust["method"].unique():
         rows = robust[robust["method"] == method].set_index("quantity")["estimate"]
-        every = overall[overall["method"] == method]["estimate"]
-        values = {"robust": rows["robust"], "aligned": rows["aligned"], "all": every.iloc[0]}
+        values = {"robust": rows["robust"], "aligned": rows["aligned"], "all": every[method]}
         found[method] = {k: None if pd.isna(v) else round(float(v), 4) for k, v in values.items()}
     return found
 

@@ -148,7 +148,7 @@ def summarize_masks(
     folder = exp.run.stage("summarize", name)
     if manifest is not None:
         folder = folder / other_name(manifest)
-        scores = scores[scores["split"] == "test"].reset_index(drop=True)
+        scores = scores.query("split == 'test'").reset_index(drop=True)
     write_scores(folder, scores, record)
     _record(exp, f"summarize/{name}")
     return folder, record
@@ -263,8 +263,7 @@ def _as_test(frame: pd.DataFrame, other: CaseTable, folds: list[int | None]) -> 
         other.frame.assign(split="test", fold=pd.array([fold] * len(other.frame), dtype="Int64"))
         for fold in folds
     ]
-    own = frame[frame["split"] == "val"]
-    return pd.concat([own, *rows], ignore_index=True)
+    return pd.concat([frame.query("split == 'val'"), *rows], ignore_index=True)
 
 
 def _renamed(own: MaskStatistics) -> MaskStatistics:

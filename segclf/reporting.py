@@ -72,7 +72,7 @@ def question(exp: Experiment) -> str:
 def count_cases(exp: Experiment) -> pd.DataFrame:
     """Cases, patients and positives per part of the split (and fold)."""
     frame = pipeline.split_frame(exp.split, exp.table)
-    keys = ["fold", "split"] if frame["fold"].notna().any() else ["split"]
+    keys = ["split"] if exp.folds() == [None] else ["fold", "split"]
     counts = frame.groupby(keys, sort=True).agg(
         cases=("case_id", "nunique"),
         **{f"{exp.recipe.unit_name}s": ("patient_id", "nunique")},

@@ -102,15 +102,15 @@ def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[st
     tables = [pipeline.score_tables(exp)]
     trained = set(tables[0]["fold"].dropna())
     finding = exp.table.findings[0]
-    labels = exp.table.frame.set_index("case_id")[f"label_{finding}"]
     cases = exp.table.frame
+    labels = pd.Series(cases[f"label_{finding}"].to_numpy(), index=cases["case_id"])
     if "slice" in cases:
         cases = cases.assign(slice_position=cases["slice"] / cases["n_slices"])
     for column, by_distance in baselines:
         scores = column_scores(
             cases, column, finding=finding, labels=labels, split=exp.split, by_distance=by_distance
         ).assign(seed=exp.recipe.seed)
-        tables.append(scores[scores["fold"].isin(trained)] if trained else scores)
+        tables.append(scores.query("fold in @trained") if trained else scores)
     evaluation = evaluate_scores(
         pd.concat(tables, ignore_index=True),
         exp.table.frame,
@@ -128,7 +128,7 @@ def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[st
         "findings": list(exp.table.findings),
         "unit_name": exp.recipe.unit_name,
         "metrics": plain(rows),
-        "overlap": plain(overlap[overlap["group_column"] == "all"]),
+        "overlap": plain(overlap.query("group_column == 'all'")),
         "steps": exp.recipe.train.steps,
         "versions": versions(),
         "hardware": hardware(),
