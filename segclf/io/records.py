@@ -107,6 +107,14 @@ def decoding(path: Path, name: str) -> Iterator[None]:
         yield
     except CaseError:
         raise
+    except MemoryError:
+        raise bad_file(
+            "too_large",
+            path,
+            "the file does not fit into memory.",
+            expected="a picture that this machine can hold",
+            fix="crop or downsample the file",
+        ) from None
     except Exception as error:  # hostile bytes make decoders raise anything, from struct to zlib
         text = str(error).lower()
         is_short = isinstance(error, EOFError) or "truncated" in text or "end of file" in text

@@ -143,7 +143,7 @@ def _agree(path: Path, picture: Picture, image: Picture, field: str, notes: _Not
         )  # fmt: skip
         return False
     if picture.affine is None or image.affine is None:
-        return True
+        return _same_spacing(path, picture, image, field, notes)
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in space])).reshape(len(space), -1)
     points = np.zeros((4, corners.shape[1]))
     points[: len(space)], points[3] = corners, 1
@@ -156,6 +156,19 @@ def _agree(path: Path, picture: Picture, image: Picture, field: str, notes: _Not
         )  # fmt: skip
         return False
     return True
+
+
+def _same_spacing(path: Path, picture: Picture, image: Picture, field: str, notes: _Notes) -> bool:
+    if picture.spacing_mm is None or image.spacing_mm is None:
+        return True
+    if np.allclose(picture.spacing_mm, image.spacing_mm, rtol=0.01):
+        return True
+    notes.add(
+        field, "spacing_mismatch",
+        f"{path.name} has the spacing {picture.spacing_mm} mm, the image {image.spacing_mm} mm.",
+        "the spacing of the image", "resample it to the image, or correct its spacing",
+    )  # fmt: skip
+    return False
 
 
 def _check_values(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segclf.core.errors import CaseError
-from segclf.io import read_image, suffix_of, write_image
+from segclf.io import FORMATS, files, read_image, suffix_of, write_image
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_image(tmp_path / "a.png", np.ones((1, 3, 3)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert read_image(tmp_path / "a.png").array.sum() == 9
+
+
+def test_a_format_of_another_package_is_found_by_its_suffix(tmp_path, monkeypatch):
+    class Point:
+        name = ".raw"
+
+        def load(self):
+            return FORMATS[".npy"]
+
+    monkeypatch.setattr("segclf.core.catalog.entry_points", lambda group: [Point()])
+    for cache in (files._plugin_suffixes, files._format_by_suffix):
+        cache.cache_clear()
+    np.save(tmp_path / "a.npy", np.ones((3, 4)))
+    (tmp_path / "a.npy").rename(tmp_path / "a.raw")
+    with pytest.raises(CaseError, match="cannot be decoded"):
+        read_image(tmp_path / "a.raw")  # it reached the plug-in, which expects another suffix
+    for cache in (files._plugin_suffixes, files._format_by_suffix):
+        cache.cache_clear()

@@ -136,3 +136,16 @@ def test_a_sixteen_bit_map_is_written_for_any_reader(tmp_path, wide):
     write_image(tmp_path / "a.png", wide[None])
     with Image.open(tmp_path / "a.png") as plain:
         np.testing.assert_array_equal(np.asarray(plain), wide)
+
+
+def test_a_lack_of_memory_is_a_size_problem_of_that_file(tmp_path, monkeypatch):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+
+    def refuse(_picture):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "load", refuse)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refuse)
+    with pytest.raises(CaseError, match="does not fit into memory") as caught:
+        read_image(tmp_path / "a.png")
+    assert caught.value.reason == "too_large"

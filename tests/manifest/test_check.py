@@ -99,6 +99,13 @@ def test_a_mask_with_another_affine(data, shift_mm, n_errors):
         assert "up to 0.5 mm away" in found[0].wrong
 
 
+def test_a_mask_with_another_spacing(data):
+    np.savez(data.root / "v.npz", array=np.arange(80.0).reshape(8, 10), spacing_mm=[0.5, 0.5])
+    np.savez(data.root / "m.npz", array=np.eye(8, 10, dtype=int), spacing_mm=[0.5, 0.7])
+    problem = only(data.read("image,mask,label\nv.npz,m.npz,1"), "spacing_mismatch")
+    assert "m.npz has the spacing (0.5, 0.7) mm, the image (0.5, 0.5) mm" in problem.wrong
+
+
 @pytest.mark.parametrize(
     ("picture", "settings", "values"),
     [

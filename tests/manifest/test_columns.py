@@ -81,6 +81,12 @@ def test_class_valued_masks_take_no_label_column():
         layout("image mask y kind", mask_class="kind", columns={"label": "y"})
 
 
+def test_the_category_of_class_valued_masks_is_no_head_of_its_own():
+    found = layout("image mask class_name class_density", mask_class="class_name")
+    assert found.classes == {"density": "class_density"}
+    assert found.metadata == ("class_name",)
+
+
 def test_reserved_names_are_not_findings():
     found = layout("image mask mask_source mask_kind n_findings label")
     assert found.findings == ("target",)

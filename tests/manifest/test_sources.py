@@ -1,9 +1,12 @@
 """Bytes to tables of texts: what is refused, and in which words."""
 
+import csv
 import io
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segclf.core.errors import DataError
 from segclf.manifest.sources import parse_table, read_bytes
@@ -74,3 +77,16 @@ def test_parquet_numbers_become_the_texts_that_a_csv_would_hold():
 def test_only_csv_and_parquet_are_tables(tmp_path):
     with pytest.raises(DataError, match=r"'m\.xlsx' is not a table"):
         read_bytes(tmp_path / "m.xlsx")
+
+
+CELLS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=12)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS).filter(any), min_size=1, max_size=6))
+def test_any_text_that_a_csv_writer_wrote_comes_back_stripped(rows):
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([("one", "two"), *rows])
+    table = parsed(stream.getvalue())
+    assert list(zip(*table.columns.values(), strict=True)) == [
+        (one.strip(), two.strip()) for one, two in rows
+    ]

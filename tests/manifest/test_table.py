@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import time
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from segclf.core.config import make_recipe
 from segclf.core.errors import ConfigError, DataError
 from segclf.core.records import MaskSource, MaskState
-from segclf.manifest import read_manifest
+from segclf.manifest import make_split, read_manifest
 
 
 def states(table):
@@ -258,3 +259,22 @@ def test_roles_of_unknown_columns_warn_with_a_near_name(data):
     assert problem.severity == "warning"
     assert "'age_years'" in problem.fix
     assert table.roles == {"age_yaers": "patient"}
+
+
+@pytest.mark.nightly
+def test_a_hundred_thousand_rows_are_read_and_split_in_seconds(tmp_path):
+    folders = [tmp_path / f"{k:02}" for k in range(50)]
+    for folder in folders:
+        folder.mkdir()
+    rows = ["image,label,patient_id,age,site"]
+    for index in range(100_000):
+        name = f"{index % 50:02}/c{index:06}.png"
+        (tmp_path / name).write_bytes(b"x")
+        rows.append(f"{name},{index // 3 % 2},p{index // 3},{index % 80},s{index % 7}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    recipe = make_recipe({"manifest": "manifest.csv"}, where="")
+    start = time.process_time()
+    table = read_manifest(recipe, base=tmp_path)
+    split = make_split(table, recipe.split, 0)
+    assert time.process_time() - start < 15
+    assert len(split) == len(table.cases) == 100_000
