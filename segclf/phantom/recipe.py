@@ -55,7 +55,7 @@ def _values(settings: PhantomSettings) -> dict[str, Any]:
         if is_volume
         else {"name": "unet", "encoder": "resnet18"},
         "train": {
-            "steps": 300,
+            "steps": 200 if is_volume else 300,
             "batch_size": 4 if is_volume else 16,
             "lr": 0.001,
             "warmup_steps": 20,

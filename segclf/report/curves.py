@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from segclf.report.rows import Row, one_per, where
 from segclf.report.svg import DASHES, INKS, new_figure, series_ink, styled
@@ -125,6 +126,7 @@ def training_figure(training: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figu
             if key != "loss":
                 axes.set_ylim(-0.03, 1.03)
             axes.set_xlabel("step")
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             axes.grid()
         lines, names = figure.axes[0].get_legend_handles_labels()
         figure.legend(lines, names, loc="outside lower left", fontsize=8.5)

@@ -17,25 +17,25 @@ def fact_lines(item: GalleryItem, facts: ErrorFacts) -> list[tuple[str, str]]:
 
 
 def _target(item: GalleryItem, facts: ErrorFacts) -> str:
-    if item.kind == "false alarm" and not facts.n_components:
-        return "none: the case is negative"
-    if item.truth is None:
-        return "not drawn; the label says that there is one"
-    if item.probability is None and facts.missed is not None:
-        return _area(item, facts.missed)
-    if facts.missed is None:
-        return f"touched by the prediction in {_all(facts.n_components)}"
-    which = "missed" if facts.n_components == 1 else (
-        f"{facts.n_missed} of {facts.n_components} regions missed, the largest"
-    )  # fmt: skip
-    return (
-        f"{which}: {_area(item, facts.missed)}; "
-        f"highest probability inside {probability(facts.missed.max_p)}"
-    )
+    if facts.target is None:
+        is_negative = item.kind == "false alarm"
+        return (
+            "none: the case is negative"
+            if is_negative
+            else "not drawn; the label says that there is one"
+        )
+    size = _area(item, facts.target)
+    if item.probability is None:
+        return size
+    inside = f"highest probability inside {probability(facts.target.max_p)}"
+    if not facts.n_missed:
+        return f"{_all(facts.n_components)}touched by the prediction: {size}; {inside}"
+    which = f"{facts.n_missed} of {facts.n_components} regions missed, the largest"
+    return f"{'missed' if facts.n_components == 1 else which}: {size}; {inside}"
 
 
 def _prediction(item: GalleryItem, facts: ErrorFacts) -> tuple[str, str]:
-    term = "Nearest prediction" if facts.missed else "Largest prediction"
+    term = "Nearest prediction" if facts.n_missed else "Largest prediction"
     if facts.nearest is None:
         return term, f"none: no pixel is above t = {probability(item.t)}"
     text = f"{_area(item, facts.nearest)}; highest probability {probability(facts.nearest.max_p)}"
@@ -87,7 +87,7 @@ def _area(item: GalleryItem, region: Region) -> str:
 
 
 def _all(n: int) -> str:
-    return "its only region" if n == 1 else f"all {n} regions"
+    return "" if n == 1 else f"all {n} regions "
 
 
 def alt_text(item: GalleryItem) -> str:

@@ -35,12 +35,12 @@ class ErrorFacts:
     """Regions of the truth."""
     n_missed: int
     """Of these, regions that the predicted mask does not touch."""
-    missed: Region | None
-    """The largest of them."""
+    target: Region | None
+    """The largest of them; if none is missed, the largest region of the truth."""
     nearest: Region | None
-    """The predicted region that is nearest to `missed`; without one, the largest predicted."""
+    """The predicted region that is nearest to a missed target; else the largest predicted one."""
     distance: float | None
-    """From `missed` to `nearest`, in mm with a spacing, else in px; None if either is None."""
+    """From the missed target to `nearest`, in mm with a spacing, else in px; None without."""
     n_above_t: int
     """Pixels of the predicted mask."""
     flip_t: float | None
@@ -64,17 +64,18 @@ def explain_error(item: GalleryItem) -> ErrorFacts:
     predicted, n_predicted = _label(p > item.t)
     true, n_true = _label(truth)
     missed_ids = np.setdiff1d(np.arange(1, n_true + 1), true[predicted > 0])
-    missed = _only(true, _largest(true, missed_ids))
-    largest = _only(predicted, _largest(predicted, np.arange(1, n_predicted + 1)))
-    nearest, distance = largest, None
-    if missed.any() and n_predicted:
-        nearest, distance = _nearest(predicted, missed, item.spacing_mm)
+    is_missed = len(missed_ids) > 0
+    target_ids = missed_ids if is_missed else np.arange(1, n_true + 1)
+    target = _only(true, _largest(true, target_ids))
+    nearest, distance = _only(predicted, _largest(predicted, np.arange(1, n_predicted + 1))), None
+    if is_missed and n_predicted:
+        nearest, distance = _nearest(predicted, target, item.spacing_mm)
     n_above_t, one = int((predicted > 0).sum()), _area_of_pixel(item, p.size)
     has_flip = item.tau is not None and item.probability is not None
     return ErrorFacts(
         n_components=n_true,
         n_missed=len(missed_ids),
-        missed=_region(missed, p, item.spacing_mm),
+        target=_region(target, p, item.spacing_mm),
         nearest=_region(nearest, p, item.spacing_mm),
         distance=distance,
         n_above_t=n_above_t,
@@ -181,10 +182,10 @@ def _only(label: np.ndarray, region: int) -> np.ndarray:
 
 
 def _nearest(
-    predicted: np.ndarray, missed: np.ndarray, spacing_mm: tuple[float, ...] | None
+    predicted: np.ndarray, target: np.ndarray, spacing_mm: tuple[float, ...] | None
 ) -> tuple[np.ndarray, float]:
-    """The predicted region nearest to the pixels `missed`, and how far it is."""
-    distance = np.asarray(ndimage.distance_transform_edt(~missed, sampling=spacing_mm))
+    """The predicted region nearest to the pixels `target`, and how far it is."""
+    distance = np.asarray(ndimage.distance_transform_edt(~target, sampling=spacing_mm))
     distance = np.where(predicted > 0, distance, np.inf)
     place = np.unravel_index(int(np.argmin(distance)), distance.shape)
     return predicted == predicted[place], float(distance[place])

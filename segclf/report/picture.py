@@ -33,7 +33,7 @@ class Picture:
 
     whole: Panel
     zoom: Panel | None
-    """Around the missed or falsely predicted region; None if that is much of the image."""
+    """Around the target or the false prediction; None if that is much of the image."""
     frame: tuple[float, float, float, float] | None
     """Left, top, width and height of `zoom` in `whole`."""
     view: str
@@ -45,7 +45,7 @@ def draw_item(item: GalleryItem, facts: ErrorFacts) -> Picture:
     p, truth = maps_of(item)
     image = np.asarray(item.image)
     planes = [*(image if len(image) == 3 else image[:1]), truth, p > item.t]
-    region = facts.missed or facts.nearest
+    region = facts.target or facts.nearest
     focus, view, step = region.centre if region else None, "", _steps(item.spacing_mm, p.ndim)
     if p.ndim == 3:
         k = focus[2] if focus else p.shape[2] // 2

@@ -15,15 +15,15 @@ from segclf.report.gallery import fewest_px, flip_t
 def test_the_missed_region_and_the_nearest_prediction_are_measured_by_hand(missed):
     facts = explain_error(missed)
     assert (facts.n_components, facts.n_missed, facts.n_above_t) == (1, 1, 1)
-    assert (facts.missed.n_px, facts.missed.max_p, facts.missed.size) == (4, 0.3, None)
-    assert facts.missed.centre in {(5, 2), (5, 3), (6, 2), (6, 3)}
+    assert (facts.target.n_px, facts.target.max_p, facts.target.size) == (4, 0.3, None)
+    assert facts.target.centre in {(5, 2), (5, 3), (6, 2), (6, 3)}
     assert (facts.nearest.n_px, facts.nearest.max_p) == (1, 0.9)
     assert facts.distance == 5.0  # from column 3 to column 8 of row 5
 
 
 def test_lengths_and_areas_are_in_mm_where_the_file_has_a_spacing(missed):
     facts = explain_error(replace(missed, spacing_mm=(3.0, 0.5), tau=2.0, unit="mm2"))
-    assert facts.missed.size == 6.0  # 4 px of 3 x 0.5 mm
+    assert facts.target.size == 6.0  # 4 px of 3 x 0.5 mm
     assert facts.distance == 2.5  # 5 columns of 0.5 mm
     assert facts.flip_tau == 1.5  # one pixel above t
 
@@ -40,7 +40,7 @@ def test_the_flip_of_a_false_alarm_is_at_a_higher_t(missed):
     assert facts.n_above_t == 4  # 0.9, 0.3, 0.2 and 0.15
     assert facts.flip_t == THRESHOLDS[THRESHOLDS >= 0.15].min()
     assert facts.flip_tau == 4.0
-    assert facts.missed is None
+    assert facts.target is None
     assert facts.nearest.n_px == 3
     assert facts.distance is None
 
@@ -78,12 +78,12 @@ def test_only_regions_that_the_prediction_does_not_touch_are_missed(missed):
     truth[4:7, 8] = 1  # touched by the predicted pixel
     truth[0, 15] = 1  # missed too, and smaller
     facts = explain_error(replace(missed, truth=truth))
-    assert (facts.n_components, facts.n_missed, facts.missed.n_px) == (3, 2, 4)
+    assert (facts.n_components, facts.n_missed, facts.target.n_px) == (3, 2, 4)
 
 
 def test_without_a_probability_map_only_the_target_is_known(missed):
     facts = explain_error(replace(missed, probability=None, tau=None, score=0.2, threshold=0.7))
-    assert facts.missed.n_px == 4
+    assert facts.target.n_px == 4
     assert (facts.nearest, facts.flip_t, facts.flip_tau) == (None, None, None)
 
 
@@ -136,7 +136,20 @@ def test_several_regions_and_a_spacing_in_words(missed):
     )
     touched = replace(missed, probability=np.full((12, 16), 0.6), tau=500.0)
     assert dict(fact_lines(touched, explain_error(touched)))["Target"] == (
-        "touched by the prediction in its only region"
+        "touched by the prediction: 4 px; highest probability inside 0.6"
+    )
+
+
+def test_a_touched_target_of_several_regions_and_one_that_nobody_drew(missed):
+    truth = np.array(missed.truth)
+    truth[0, 15] = 1
+    item = replace(missed, truth=truth, probability=np.full((12, 16), 0.6), tau=500.0)
+    assert dict(fact_lines(item, explain_error(item)))["Target"].startswith(
+        "all 2 regions touched by the prediction: 4 px"
+    )
+    item = replace(missed, truth=None)
+    assert dict(fact_lines(item, explain_error(item)))["Target"] == (
+        "not drawn; the label says that there is one"
     )
 
 
