@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+
+def last_of(features: Sequence[Tensor]) -> Tensor:
+    """The last feature map; a function of ours, since `torch.compile` cannot trace `itemgetter`."""
+    return features[-1]
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Parts:
     """Every axis of the image is padded to a multiple of this."""
     minimum_px: tuple[int, ...] = ()
     """Smallest padded image per axis that the parts accept; () for no more than `divisor_px`."""
-    deep_of: Callable[[Any], Tensor] = itemgetter(-1)
+    deep_of: Callable[[Any], Tensor] = last_of
     """Picks the deepest feature map from what `encoder` returns."""
 
 

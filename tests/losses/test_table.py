@@ -3,7 +3,7 @@ import torch
 
 from segclf.core.config import LossSettings
 from segclf.core.errors import ConfigError, UsageError
-from segclf.losses import build_loss
+from segclf.losses import LOSSES, build_loss
 
 
 def test_an_unknown_loss_names_the_nearest():
@@ -40,3 +40,17 @@ def test_options_reach_the_loss():
     p = torch.sigmoid(torch.tensor(2.0))
     assert float(plain(logits, target)) == pytest.approx(float(-p.log()), rel=1e-6)
     assert float(focused(logits, target)) == pytest.approx(float(-((1 - p) ** 2) * p.log()), 1e-5)
+
+
+def test_a_loss_computes_in_float32_inside_autocast(monkeypatch):
+    seen = []
+
+    def product(logits, target, *, exclusive):
+        seen.append((logits.flatten(1) @ target.flatten(1).T).dtype)
+        return logits.sum()
+
+    monkeypatch.setitem(LOSSES, "product", product)
+    loss = build_loss(LossSettings(name="product"), exclusive=False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss(torch.zeros(1, 1, 4, 4, dtype=torch.bfloat16), torch.zeros(1, 1, 4, 4))
+    assert seen == [torch.float32]
