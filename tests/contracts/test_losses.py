@@ -133,22 +133,22 @@ def test_it_never_waits_for_the_device(name, exclusive):
 
 
 def test_a_target_of_a_thousandth_of_the_area_does_not_collapse(loss, exclusive):
-    """Eight cases of 64 x 64, half of them empty, 4 pixels (0.1 %) in the others.
+    """Four cases of 64 x 64, half of them empty, 4 pixels (0.1 %) in the others.
 
     The network is one weight and one bias per finding on a noisy image in which the target is
-    brighter by four standard deviations; it starts at the pixel prior.
+    brighter by eight standard deviations; it starts at the pixel prior.
     """
     draw = torch.Generator().manual_seed(0)
-    image = torch.randn(8, 1, 64, 64, generator=draw)
-    target = torch.zeros(8, 1, 64, 64)
-    for case in range(4):
+    image = torch.randn(4, 1, 64, 64, generator=draw)
+    target = torch.zeros(4, 1, 64, 64)
+    for case in range(2):
         row, column = torch.randint(0, 62, (2,), generator=draw).tolist()
         target[case, :, row : row + 2, column : column + 2] = 1
     image = image + 8 * target
     weight = torch.zeros((), requires_grad=True)
-    bias = torch.tensor(-7.6, requires_grad=True)  # logit of 16 / (8 * 4096)
-    optimizer = torch.optim.Adam([weight, bias], lr=0.05)
-    for _ in range(300):
+    bias = torch.tensor(-7.6, requires_grad=True)  # logit of 8 / (4 * 4096)
+    optimizer = torch.optim.Adam([weight, bias], lr=0.1)
+    for _ in range(150):
         logits = weight * image + bias
         raw = torch.cat([torch.zeros_like(logits), logits], dim=1) if exclusive else logits
         optimizer.zero_grad()

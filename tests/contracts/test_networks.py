@@ -199,7 +199,7 @@ def test_it_overfits_four_tiny_cases(entry):
         loss_of(network(image), target).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        if step % 20 == 0:
+        if step % 10 == 0:
             network.eval()  # as in prediction: batch norm with its running statistics
             with torch.no_grad():
                 mask = (network(image) > 0).float()
