@@ -57,7 +57,14 @@ class _StrictDumper(yaml.SafeDumper):
         return True
 
 
+def _represent_text(dumper: _StrictDumper, text: str) -> yaml.ScalarNode:
+    # only double quotes escape the line breaks of Unicode, which reading would fold to a space
+    style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
 _StrictDumper.yaml_implicit_resolvers = _StrictLoader.yaml_implicit_resolvers
+_StrictDumper.add_representer(str, _represent_text)
 
 
 def _construct_int(loader: _StrictLoader, node: yaml.ScalarNode) -> int:

@@ -2,7 +2,7 @@ import math
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from segclf.core.errors import ConfigError
@@ -124,6 +124,7 @@ plain = st.recursive(
 
 
 @given(plain)
+@example({"\x85": None, "a\u2028b": "\u2029"})
 def test_what_is_written_is_read_back_the_same(value):
     assert parse_yaml(dump_yaml(value), where="here") == value
 
