@@ -120,11 +120,12 @@ def train_seg(
     as_json: Json = False,
 ) -> None:
     """Train a segmenter on masks; then predict the validation and test cases."""
-    from segclf import pipeline
     from segclf.experiment import new_experiment
 
     exp = new_experiment(config, manifest, run, sets or ())
     announce(exp)
+    from segclf import pipeline  # torch: seconds, paid once the run is found
+
     with progress("train-seg") as on_event:
         results = pipeline.train_seg(exp, on_event, fold=fold, resume=resume)
     done(exp.run.stage("segment"), "segclf summarize --rule tau", as_json)
@@ -145,12 +146,13 @@ def train_clf(
     as_json: Json = False,
 ) -> None:
     """Train an ordinary classifier: same encoder, cases, augmentation, budget, selection."""
-    from segclf import pipeline
     from segclf.experiment import new_experiment
 
     more = [f"classify.head={head}"] if head else []
     exp = new_experiment(config, manifest, run, [*(sets or ()), *more])
     announce(exp)
+    from segclf import pipeline  # torch: seconds, paid once the run is found
+
     with progress("train-clf") as on_event:
         pipeline.train_clf(exp, on_event, fold=fold, resume=resume)
     done(exp.run.stage("classify", exp.recipe.classify.head), "segclf eval-subgroups", as_json)
@@ -167,13 +169,14 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Mask statistics of a manifest's cases (default: the run's validation and test cases)."""
-    from segclf import pipeline
     from segclf.experiment import find_experiment
 
     exp = find_experiment(
         config, run, sets or (), needs="segment/**/model.json", made_by="segclf train-seg"
     )
     announce(exp)
+    from segclf import pipeline  # torch: seconds, paid once the run is found
+
     other, n_skipped = pipeline.other_than_own(exp, manifest), 0
     with progress("predict") as on_event:
         if other is None:
@@ -202,7 +205,6 @@ def summarize(
     as_json: Json = False,
 ) -> None:
     """Turn mask statistics into scores and decisions; thresholds come from validation cases."""
-    from segclf import pipeline
     from segclf.experiment import find_experiment
     from segclf.summarize import record_text
 
@@ -210,6 +212,8 @@ def summarize(
         config, run, sets or (), needs="predict/own/**/part-*.json", made_by="segclf train-seg"
     )
     announce(exp)
+    from segclf import pipeline  # torch: seconds, paid once the run is found
+
     other = pipeline.other_than_own(exp, manifest)
     folder, record = pipeline.summarize_masks(exp, rule, t=t, tau=tau, manifest=other)
     more = f" --manifest {other}" if other else ""
@@ -228,7 +232,6 @@ def eval_subgroups(
     as_json: Json = False,
 ) -> None:
     """Compare methods overall and per group, with intervals by patient, on test cases."""
-    from segclf import pipeline
     from segclf.evaluate import evaluation_text
     from segclf.experiment import find_experiment
 
@@ -236,6 +239,8 @@ def eval_subgroups(
         config, run, sets or (), needs="*/*/**/scores.parquet", made_by="segclf summarize"
     )
     announce(exp)
+    from segclf import pipeline  # torch: seconds, paid once the run is found
+
     evaluation = pipeline.evaluate(
         exp,
         by=by or (),
