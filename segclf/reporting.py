@@ -20,6 +20,7 @@ from segclf.experiment import Experiment
 from segclf.io import read_image
 from segclf.predict import predict_maps
 from segclf.report import GalleryItem, ReportContent, pick_errors, planes_of, write_report
+from segclf.report.text import plural
 
 GALLERY_RULE = "tau"
 
@@ -31,7 +32,7 @@ def make_report(exp: Experiment, on_event: EventSink) -> Path:
     """
     evaluated = exp.run.stage("evaluate")
     tables = {
-        name: pd.read_csv(evaluated / f"{name}.csv")
+        name: pd.read_csv(evaluated / f"{name}.csv", keep_default_na=False, na_values=[""])
         for name in ("gaps", "robust", "grid", "overlap")
         if (evaluated / f"{name}.csv").is_file()
     }
@@ -73,9 +74,10 @@ def count_cases(exp: Experiment) -> pd.DataFrame:
     """Cases, patients and positives per part of the split (and fold)."""
     frame = pipeline.split_frame(exp.split, exp.table)
     keys = ["split"] if exp.folds() == [None] else ["fold", "split"]
-    counts = frame.groupby(keys, sort=True).agg(
+    frame["split"] = pd.Categorical(frame["split"], ["train", "val", "test"])
+    counts = frame.groupby(keys, sort=True, observed=True).agg(
         cases=("case_id", "nunique"),
-        **{f"{exp.recipe.unit_name}s": ("patient_id", "nunique")},
+        **{plural(exp.recipe.unit_name): ("patient_id", "nunique")},
         **{f"{name} positive": (f"label_{name}", "sum") for name in exp.table.findings},
         **{
             f"{name} not known": (f"label_{name}", lambda label: label.isna().sum())
