@@ -117,13 +117,14 @@ def test_what_a_kill_left_half_written_is_cleared(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["LATEST", "step-00000005"]
 
 
-def test_files_are_flushed_before_they_get_their_name(tmp_path, monkeypatch):
+def test_files_are_flushed_before_and_their_folder_after_they_get_their_name(tmp_path, monkeypatch):
     order = []
-    monkeypatch.setattr("os.fsync", lambda descriptor: order.append("fsync"))
+    monkeypatch.setattr("os.fsync", lambda descriptor: order.append("file"))
+    module = "segclf.training.checkpoints"
+    monkeypatch.setattr(f"{module}.sync", lambda folder: order.append(f"sync {folder.name[:5]}"))
     monkeypatch.setattr(
-        "segclf.training.checkpoints.os.replace",
+        f"{module}.os.replace",
         lambda source, target: (order.append("rename"), shutil.move(source, target)),
     )
-    save(tmp_path, 5)
-    # four files and their folder, the rename and its folder; then LATEST
-    assert order[:7] == ["fsync"] * 5 + ["rename", "fsync"]
+    save(tmp_path / "checkpoints", 5)
+    assert order[:7] == ["file"] * 4 + ["sync .step", "rename", "sync check"]

@@ -56,7 +56,9 @@ def test_two_ranks_end_where_one_process_ends(tiny, tmp_path):
 
     def work(rank):
         run = tiny(network=plain_network(), ema=0.5, devices=2)
-        shared = fit(run.task, run.recipe, tmp_path / "two")
+        events = []
+        shared = fit(run.task, run.recipe, tmp_path / "two", on_event=events.append)
+        assert bool(events) == (rank == 0)
         weights = {name: t.contiguous() for name, t in run.task.network.state_dict().items()}
         safetensors.torch.save_file(weights, tmp_path / f"rank{rank}.safetensors")
         (tmp_path / f"rank{rank}.json").write_text(json.dumps(dataclasses.asdict(shared)))
