@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def in_two_ranks(work) -> list[int]:
         if child == 0:
             code = 1
             try:
+                signal.alarm(100)  # ranks that wait for each other forever are ended
                 torch.set_num_threads(1)
                 os.environ |= {
                     "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
