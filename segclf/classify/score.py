@@ -58,7 +58,7 @@ def score_cases(
                 torch.autocast(device.type, dtype=reduced, enabled=reduced is not None),
             ):
                 raw = network(image).float()
-            probability = finding_logits(raw, head.exclusive).double().sigmoid().cpu().numpy()
+            probability = finding_logits(raw, head.exclusive).cpu().double().sigmoid().numpy()
             scores |= zip(batch.case_id, probability, strict=True)
         if on_event is not None:
             n_done = len(scores) + len(quarantined)

@@ -32,7 +32,7 @@ from segclf.training import (
     write_model,
 )
 from segclf.training.cases import drop_cache, write_quarantine
-from segclf.training.runtime import is_first_rank, wait_for_all
+from segclf.training.runtime import full_disk_stops, is_first_rank, wait_for_all
 from segclf.training.state import EventSink
 
 RECORD = "classifier.json"
@@ -89,11 +89,12 @@ def train_classifier(
     result = fit(task, recipe, folder, resume=resume, on_event=on_event)
     if is_first_rank():
         held_out = {part: parts[part] for part in ("val", "test")}
-        _write_scores(folder, task.network, prepared, held_out, recipe, head, on_event)
-        write_model(
-            folder, task, prepared, recipe, result,
-            exclusive=head.exclusive, size_px=recipe.image.size_px, head=recipe.classify.head,
-        )  # fmt: skip
+        with full_disk_stops(folder):
+            _write_scores(folder, task.network, prepared, held_out, recipe, head, on_event)
+            write_model(
+                folder, task, prepared, recipe, result, head=recipe.classify.head,
+                exclusive=head.exclusive, size_px=recipe.image.size_px,
+            )  # fmt: skip
         drop_cache(folder)
     wait_for_all()
     return folder
@@ -126,7 +127,7 @@ def measure_labels(network: nn.Module, batch: Batch, *, head: Head) -> np.ndarra
         head: What the outputs mean.
     """
     raw = network(batch.image).float()
-    score = finding_logits(raw, head.exclusive).double().sigmoid().cpu()
+    score = finding_logits(raw, head.exclusive).cpu().double().sigmoid()
     measured = torch.full((*score.shape, len(MEASURES)), torch.nan, dtype=torch.float64)
     measured[..., 0] = head.loss(raw, batch.label).cpu()
     measured[..., 1], measured[..., 2] = score, batch.label.cpu()

@@ -49,7 +49,7 @@ def measure_masks(
     label = label.masked_fill(batch.label.isnan() & unknown, torch.nan)
     columns = [
         loss(raw, batch.target).expand(true_px.shape),
-        logits.double().sigmoid().mean(2),
+        logits.sigmoid().mean(2),
         label,
         _count(true & predicted),
         _count(predicted),

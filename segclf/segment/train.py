@@ -28,7 +28,7 @@ from segclf.training import (
     write_model,
 )
 from segclf.training.cases import drop_cache
-from segclf.training.runtime import is_first_rank, wait_for_all
+from segclf.training.runtime import full_disk_stops, is_first_rank, wait_for_all
 from segclf.training.state import EventSink
 
 
@@ -82,10 +82,11 @@ def train_segmenter(
         message = collapse_message(result.validation, recipe)
         on_event({"kind": "warning", "about": "collapse", "message": message})
     if is_first_rank():
-        write_model(
-            folder, task, prepared, recipe, result,
-            exclusive=recipe.exclusive, size_px=_size_px(recipe), prior=prior, collapsed=collapsed,
-        )  # fmt: skip
+        with full_disk_stops(folder):
+            write_model(
+                folder, task, prepared, recipe, result, prior=prior, collapsed=collapsed,
+                exclusive=recipe.exclusive, size_px=_size_px(recipe),
+            )  # fmt: skip
         drop_cache(folder)
     wait_for_all()
     return folder

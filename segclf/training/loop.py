@@ -1,18 +1,14 @@
 """The one training loop, for segmenters and classifiers. Read `fit` first, then `_train`."""
 
-import errno
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
 from segclf.core.config import Recipe
-from segclf.core.errors import StoppedError
 from segclf.core.randomness import seed_of
-from segclf.core.runs import shown
 from segclf.data import Batch
 from segclf.training.checkpoints import clear_parts, load_latest, load_optimizer
 from segclf.training.identity import CHECKPOINTS, claim_folder
@@ -30,14 +26,13 @@ from segclf.training.milestones import (
 from segclf.training.optim import learning_rate, make_optimizer, start_average, update_average
 from segclf.training.runtime import (
     deterministic,
+    full_disk_stops,
     memory_format,
     own_randomness,
     start_fabric,
     to_device,
 )
 from segclf.training.state import Event, EventSink, FitResult, Progress, Task, Training
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def fit(
@@ -70,14 +65,16 @@ def fit(
     with (
         deterministic(recipe.train.deterministic),
         own_randomness(),
-        _full_disk_stops(folder),
+        full_disk_stops(folder),
         catch_interrupts() as interrupts,
     ):
         training = _prepare(task, recipe, folder, fabric, on_event or _ignore)
         try:
             if not training.progress.is_finished:
                 _train(training, interrupts)
-            return select(training)
+            result = select(training)
+            interrupts.raise_received()  # one that came after the last step
+            return result
         finally:
             if training.log is not None:
                 training.log.close()
@@ -189,21 +186,6 @@ def _must_stop(fabric: Fabric, interrupts: Interrupts, step: int) -> bool:
         mine = torch.tensor(float(interrupts.received or 0), device=fabric.device)
         interrupts.received = int(fabric.all_reduce(mine, reduce_op="max")) or None  # type: ignore[arg-type]
     return interrupts.received is not None
-
-
-@contextmanager
-def _full_disk_stops(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise StoppedError(
-            "the disk is full.",
-            where=shown(folder),
-            expected="room for the next checkpoint; the one before it is kept",
-            fix="free some space and add --resume; train.keep_checkpoints=1 needs less",
-        ) from None
 
 
 def _ignore(_event: Event) -> None:

@@ -1,9 +1,11 @@
 """Where and how the loop runs: device, number format, memory layout, determinism."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -13,9 +15,11 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 
 from segclf.core.config import TrainSettings
-from segclf.core.errors import ConfigError, UsageError
+from segclf.core.errors import ConfigError, StoppedError, UsageError
+from segclf.core.runs import shown
 from segclf.data import Batch
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 BF16_CPU_FEATURES = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
 """Keys of `torch.cpu.get_capabilities()` that mean bf16 arithmetic on x86 and ARM."""
@@ -154,3 +158,19 @@ def wait_for_all() -> None:
     """Wait until every rank has come this far; nothing to wait for with one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
+
+
+@contextmanager
+def full_disk_stops(folder: Path) -> Iterator[None]:
+    """Turn a full disk inside the block into a `StoppedError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise StoppedError(
+            "the disk is full.",
+            where=shown(folder),
+            expected="room for the next file; the latest checkpoint is kept",
+            fix="free some space and add --resume; train.keep_checkpoints=1 needs less",
+        ) from None

@@ -86,6 +86,32 @@ def test_twenty_random_kills_change_nothing(drawn, tmp_path, straight, workers):
         check_resumed(drawn, folder, straight)
 
 
+def test_ctrl_c_that_reaches_the_workers_too_changes_nothing(drawn, tmp_path, straight):
+    """A terminal sends Ctrl-C to every process of the group."""
+    folder = tmp_path / "stopped"
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setsid()
+            real = loop._step
+
+            def step(training, batch):
+                real(training, batch)
+                if training.progress.step == 6:
+                    os.killpg(0, signal.SIGINT)
+
+            loop._step = step
+            train_segmenter(*drawn(train={"workers": 2}), folder)
+        except KeyboardInterrupt:
+            code = 130
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert (folder / "checkpoints/LATEST").read_text() == "step-00000007\n"
+    check_resumed(drawn, folder, straight)
+
+
 @pytest.mark.parametrize("final_name", ["step-00000008", "LATEST"])
 def test_a_kill_while_a_checkpoint_is_written_changes_nothing(
     drawn, tmp_path, straight, final_name

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segclf.core.errors import DataError, IntegrityError, UsageError
+from segclf.core.errors import DataError, IntegrityError, StoppedError, UsageError
 from segclf.data import eval_batches
 from segclf.segment import infer_logits, load_segmenter, train_segmenter
 
@@ -99,6 +100,18 @@ def test_weights_that_were_changed_are_refused(drawn, tmp_path):
         load_segmenter(folder)
     with pytest.raises(IntegrityError, match="there is no trained model"):
         load_segmenter(tmp_path / "nowhere")
+
+
+def test_a_full_disk_at_the_very_end_can_be_resumed(drawn, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("segclf.training.models.write_bytes", full)
+        with pytest.raises(StoppedError, match="the disk is full"):
+            train_segmenter(*drawn(), tmp_path / "run")
+    resumed = train_segmenter(*drawn(), tmp_path / "run", resume=True)
+    assert artefacts(resumed) == artefacts(train_segmenter(*drawn(), tmp_path / "straight"))
 
 
 def test_a_card_with_a_strange_value_is_refused(drawn, tmp_path):

@@ -232,6 +232,35 @@ def test_a_signal_ends_the_step_saves_and_can_be_resumed(tiny, tmp_path, number,
     assert log.read_text() == witness.read_text()
 
 
+def test_patience_goes_on_counting_after_an_interruption(tiny, tmp_path):
+    def send(batch):
+        if batch.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch
+
+    run = tiny(steps=100, validate_every=2, patience=3, poison=send)
+    with torch.no_grad():
+        constant = run.task.measure(run.task.network.eval(), 0, 1)
+    task = dataclasses.replace(run.task, measure=lambda *_: constant)
+    with pytest.raises(SystemExit):
+        fit(task, run.recipe, tmp_path)
+    again = tiny(steps=100, validate_every=2, patience=3)
+    task = dataclasses.replace(again.task, measure=lambda *_: constant)
+    result = fit(task, again.recipe, tmp_path, resume=True)
+    assert (result.best_step, result.n_steps) == (2, 8)
+
+
+def test_a_signal_after_the_last_step_is_not_lost(tiny, tmp_path):
+    def send(event):
+        if event["kind"] == "checkpoint" and event["step"] == event["of"]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run = tiny()
+    with pytest.raises(SystemExit):
+        fit(run.task, run.recipe, tmp_path, on_event=send)
+    assert fit(run.task, run.recipe, tmp_path, resume=True).n_steps == 12
+
+
 def test_a_finished_training_is_not_trained_again(tiny, tmp_path):
     run = tiny()
     first = fit(run.task, run.recipe, tmp_path)
