@@ -12,7 +12,7 @@ Event = dict[str, Any]
 EventSink = Callable[[Event], None]
 
 PLAIN_EVERY_S = 10.0
-HIDDEN = {"kind", "step", "of", "message", "fold"}
+HIDDEN = {"kind", "step", "of", "message", "fold", "eta_s"}
 
 
 def clean(text: str) -> str:
@@ -112,5 +112,5 @@ def _numbers(event: Event) -> str:
 def _remaining(event: Event, elapsed_s: float) -> str:
     if not event.get("of") or not event.get("step"):
         return ""
-    left_s = elapsed_s * (event["of"] - event["step"]) / event["step"]
+    left_s = event.get("eta_s", elapsed_s * (event["of"] - event["step"]) / event["step"])
     return f"about {left_s / 60:.1f} min left" if left_s > 5 else ""

@@ -26,6 +26,7 @@ from segclf.manifest import CaseTable, cases_of, read_manifest
 from segclf.predict import PredictResult, predict_cases
 from segclf.segment import train_segmenter
 from segclf.summarize import find_summarizer, summarize
+from segclf.training.runtime import is_first_rank
 
 OWN = "own"
 """Name of the predictions of a run's own validation and test cases."""
@@ -53,7 +54,8 @@ def train_seg(
         train_segmenter(
             exp.table, exp.split, exp.recipe, folder, fold=each, resume=resume, on_event=on_event
         )
-        results.append(predict_own(exp, on_event, fold=each))
+        if is_first_rank():
+            results.append(predict_own(exp, on_event, fold=each))
     _record(exp, "segment")
     return results
 
