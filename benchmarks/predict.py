@@ -57,7 +57,7 @@ def main() -> int:
     n_threads = options.threads or (torch.get_num_threads() if is_quiet() else 1)
     torch.set_num_threads(n_threads)
     clock = time.process_time if n_threads == 1 else time.perf_counter
-    n_steps, n_timed, n_scored = (100, 64, 400) if options.quick else (300, 256, 2000)
+    n_steps, n_timed, n_scored = (80, 64, 300) if options.quick else (300, 256, 2000)
     with tempfile.TemporaryDirectory() as folder:
         result = compare(
             Path(folder), options.size, n_steps, n_timed, n_scored, clock, n_threads == 1
@@ -166,7 +166,7 @@ def train(folder: Path, settings: PhantomSettings, recipe: Recipe, n_steps: int)
     loss_of = build_loss(recipe.loss, exclusive=False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=n_steps)
-    drawn = [draw_case(settings, "train", index) for index in range(100)]
+    drawn = [draw_case(settings, "train", index) for index in range(80)]
     is_reduced = pick_precision("auto", device) == "bf16"
     for step in range(n_steps):
         image, target = (part.to(device) for part in crops(drawn, step))
