@@ -9,6 +9,9 @@ done once for any number of images. They take turns, and medians are compared. B
 phantom images (smaller ones, to have more of them) with a network that is trained here for some
 steps, so that the change of AUROC means something.
 
+The gain grows with the images: on two cores with AVX512-BF16 it was 2.2 at 96 px, 4.0 at 128 px and
+4.4 at 192 px, the size of the CT recipes and the default here.
+
 On a busy machine wall-clock time measures the neighbours. Then one thread is used and the time is
 that of the processor, with every thread of `predict_cases` counted. The last line is a JSON object
 {name, value, goal, ok}; where bf16 is not in hardware there is no goal, and ok comes with a reason.
