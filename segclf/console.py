@@ -45,16 +45,18 @@ def progress(title: str) -> Iterator[EventSink]:
 
 def _lines(title: str) -> Iterator[EventSink]:
     last = 0.0
-    start = time.monotonic()
+    first: tuple[float, float] | None = None  # time and step of the first event: start-up is over
 
     def show(event: Event) -> None:
-        nonlocal last
+        nonlocal last, first
         now = time.monotonic()
+        if first is None and event.get("of"):
+            first = now, event["step"]
         if "message" in event:
             say(f"{title}: {event['message']}")
         elif event.get("kind") == "validate" or now - last > PLAIN_EVERY_S:
             last = now
-            say(f"{title}: {_place(event)} {_numbers(event)} {_remaining(event, now - start)}")
+            say(f"{title}: {_place(event)} {_numbers(event)} {_remaining(event, now, first)}")
 
     yield show
 
@@ -109,8 +111,12 @@ def _numbers(event: Event) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in shown)
 
 
-def _remaining(event: Event, elapsed_s: float) -> str:
-    if not event.get("of") or not event.get("step"):
+def _remaining(event: Event, now: float, first: tuple[float, float] | None) -> str:
+    """Time left: the stage's own estimate, or from the pace since the first step."""
+    if not event.get("of") or first is None:
         return ""
-    left_s = event.get("eta_s", elapsed_s * (event["of"] - event["step"]) / event["step"])
+    left_s = event.get("eta_s")
+    if left_s is None:
+        done = event["step"] - first[1]
+        left_s = (now - first[0]) * (event["of"] - event["step"]) / done if done > 0 else 0.0
     return f"about {left_s / 60:.1f} min left" if left_s > 5 else ""
