@@ -54,6 +54,9 @@ def main(names: list[str]) -> int:
         entry = results.setdefault(name, {"cells": {}})
         for fold in folds:
             for stage in STAGES:
+                entry["cells"].setdefault(cell_name(stage, fold), {})  # reads 'not run'
+        for fold in folds:
+            for stage in STAGES:
                 try:
                     run_cell(exp, stage, fold, entry["cells"])
                 except SegclfError as error:
