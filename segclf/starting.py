@@ -1,5 +1,6 @@
 """What `segclf init` and `segclf check` do before anything is trained."""
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from segclf.phantom import PhantomSettings, write_phantom
 
 def init_phantom(folder: Path, overrides: tuple[str, ...]) -> Path:
     """Write the phantom into a new or empty folder; returns its recipe."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"{folder.name!r} is a file.",
+            where=str(folder),
+            expected="a new or an empty folder",
+            fix="choose another name",
+        )
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(
             f"the folder {folder.name!r} is not empty.",
@@ -23,7 +31,7 @@ def init_phantom(folder: Path, overrides: tuple[str, ...]) -> Path:
         )
     values: dict[str, Any] = {}
     assign(values, overrides)
-    write_phantom(folder, validated(PhantomSettings, values, where="--set"))
+    write_phantom(folder, validated(PhantomSettings, values, where="--set", overrides=overrides))
     return folder / "recipe.yaml"
 
 
@@ -43,9 +51,10 @@ def init_recipe(path: Path, overrides: tuple[str, ...]) -> Path:
 def explained_yaml(recipe: Recipe) -> str:
     """The recipe as YAML with the explanation of each setting above it."""
     fields = Recipe.model_fields
-    texts = {name: field.description or "" for name, field in fields.items()}
+    texts: dict[str, str] = {}
     for name, field in fields.items():
         inner = getattr(field.annotation, "model_fields", {})
+        texts[name] = field.description or (inspect.getdoc(field.annotation) if inner else "") or ""
         texts |= {f"{name}.{key}": value.description or "" for key, value in inner.items()}
     lines: list[str] = []
     parent = ""

@@ -36,10 +36,16 @@ def plugin_points(group: str | None) -> list[EntryPoint]:
     return [] if group is None else sorted(entry_points(group=group), key=lambda p: p.name)
 
 
-def unknown_name(name: str, known: Iterable[str], *, kind: str, where: str = "") -> UsageError:
-    """The error for a name that is not in a list, with the nearest names as the fix."""
+def unknown_name(
+    name: str, known: Iterable[str], *, kind: str, where: str = "", prefix: str = ""
+) -> UsageError:
+    """The error for a name that is not in a list, with the nearest names as the fix.
+
+    `prefix` stands before the names of the fix, to make them what the user has to type.
+    """
     known = sorted(set(known))
-    near = " or ".join(repr(n) for n in difflib.get_close_matches(name, known, n=3, cutoff=0.5))
+    matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = " or ".join(repr(f"{prefix}{match}") for match in matches)
     return UsageError(
         f"there is no {kind} called {name!r}.",
         where=where or f"{kind} = {name!r}",

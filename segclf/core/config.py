@@ -1,13 +1,14 @@
 """The recipe: all settings of an experiment, read from YAML and `--set`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
 from segclf.core.catalog import unknown_name
 from segclf.core.errors import ConfigError
+from segclf.core.expectations import expectation
 from segclf.core.settings import (
     AugmentSettings,
     ClassifySettings,
@@ -54,9 +55,13 @@ S = TypeVar("S", bound=BaseModel)
 class Recipe(Settings):
     """Everything that defines an experiment; one YAML file."""
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    """Name of the run folder under `runs/`."""
+    name: str = Field(
+        default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["my_run-2"]
+    )
+    """Name of the run folder under `runs/`: letters, digits, `.`, `_` and `-`, at most 64, a letter
+    or digit first."""
     seed: int = Field(default=0, ge=0)
+    """Split, first weights, batches, augmentation and resamples follow from it."""
     manifest: str | None = None
     """CSV or Parquet, one row per case; `${NAME}` environment variables are expanded."""
     data_root: str | None = None
@@ -115,7 +120,7 @@ def load_recipe(path: Path | None, overrides: tuple[str, ...] = (), **fixed: Any
         )
     assign(values, overrides)
     values.update({key: value for key, value in fixed.items() if value is not None})
-    return make_recipe(values, where=where)
+    return validated(Recipe, values, where=where, overrides=overrides)
 
 
 def make_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
@@ -123,8 +128,16 @@ def make_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
     return validated(Recipe, values, where=where)
 
 
-def validated(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
+def validated(
+    kind: type[S], values: Mapping[str, Any], *, where: str, overrides: Sequence[str] = ()
+) -> S:
     """Settings of `kind` from plain data.
+
+    Args:
+        kind: The model.
+        values: Plain data, `overrides` already assigned.
+        where: Where they come from, for the message.
+        overrides: The `--set` texts; one that brought the wrong key or value is named instead.
 
     Raises:
         ConfigError: A key is unknown or a value does not fit; the message names the key.
@@ -132,22 +145,36 @@ def validated(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
+        first, n_others = error.errors()[0], len(error.errors()) - 1
         key = ".".join(str(part) for part in first["loc"])
+        override = _cause(key, overrides)
+        where = f"--set {override}" if override else where
         if first["type"] == "extra_forbidden":
-            parent = _fields_at(kind, first["loc"][:-1])
-            cause = unknown_name(str(first["loc"][-1]), parent, kind="setting")
+            *parents, last = (str(part) for part in first["loc"])
+            known = list(_model_at(kind, parents).model_fields)
+            prefix = ".".join([*parents, ""]) if override else ""
+            cause = unknown_name(last, known, kind="setting", prefix=prefix)
             raise ConfigError(
                 f"unknown setting {key!r}.", where=where, expected=cause.expected, fix=cause.fix
             ) from None
-        others = len(error.errors()) - 1
+        wrong = f"{key} = {first.get('input')!r} does not fit"
+        if first["type"] == "value_error":  # a check of several settings together says it all
+            wrong = str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
         raise ConfigError(
-            f"{key} = {first.get('input')!r} does not fit"
-            + (f" (and {others} more)." if others else "."),
+            wrong + (f" (and {n_others} more)." if n_others else "."),
             where=where,
-            expected=first["msg"],
-            fix=f"correct {key}",
+            expected=expectation(kind, first),
+            fix=f"correct {key or 'one of them'}",
         ) from None
+
+
+def _cause(key: str, overrides: Sequence[str]) -> str | None:
+    """The last of the `--set` texts that wrote `key`, a part of it, or a group around it."""
+    for text in reversed(overrides):
+        name = text.partition("=")[0].strip()
+        if f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}."):
+            return text
+    return None
 
 
 def recipe_yaml(recipe: Recipe) -> str:
@@ -184,11 +211,7 @@ def assign(values: dict[str, Any], overrides: Iterable[str]) -> None:
         inner[last] = parse_yaml(value, where=f"--set {text}")
 
 
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def _model_at(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel]:
     for part in location:
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        model = cast(type[BaseModel], model.model_fields[part].annotation)
+    return model

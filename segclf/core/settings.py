@@ -34,6 +34,7 @@ class ImageSettings(Settings):
     """How files become arrays that a network sees."""
 
     spatial_dims: Literal[2, 3] = 2
+    """2 for pictures, 3 for volumes."""
     size_px: tuple[int, ...] | None = None
     """Every image is resized to this shape (rows, columns or x, y, z); None keeps its own."""
     spacing_mm: tuple[float, ...] | None = None
@@ -52,6 +53,7 @@ class AugmentSettings(Settings):
     flip_axes: tuple[int, ...] = (1,)
     """Spatial axes that may be mirrored (0 is the first array axis); () for none."""
     rotate_degrees: float = Field(default=15.0, ge=0, le=180)
+    """Largest angle of a random rotation, to either side; in 3D about each axis."""
     scale: float = Field(default=0.1, ge=0, lt=1)
     """Zoom drawn from 1 - scale to 1 + scale."""
     shift: float = Field(default=0.05, ge=0, lt=1)
@@ -93,12 +95,20 @@ class TrainSettings(Settings):
     """The training loop; segmenter and classifier use the same."""
 
     steps: Positive = 800
+    """Optimizer steps of the whole training, each on one batch."""
     batch_size: Positive = 16
+    """Cases per step, over all devices."""
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate after the warm-up; `schedule` lowers it from there."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Optimizer of PyTorch; `sgd` has Nesterov momentum of 0.9."""
     schedule: Literal["cosine", "constant", "poly"] = "cosine"
+    """How the learning rate falls after the warm-up: as half a cosine, not at all, or as the power
+    0.9 of what is left."""
     warmup_steps: int = Field(default=50, ge=0)
+    """Steps over which the learning rate rises to `lr`; at most a quarter of all steps."""
     weight_decay: float = Field(default=1e-2, ge=0)
+    """Weight decay: beside the gradient for `adamw`, in the gradient for `adam` and `sgd`."""
     clip_norm: float | None = Field(default=1.0, gt=0)
     """Largest norm of the gradient; None does not clip."""
     ema: float | None = Field(default=None, gt=0, lt=1)
@@ -114,12 +124,15 @@ class TrainSettings(Settings):
     checkpoint_every: Positive = 100
     """Steps between resumable checkpoints."""
     keep_checkpoints: Positive = 2
+    """Latest resumable checkpoints that are kept; older ones are deleted."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` picks bf16 where the hardware has it."""
     devices: Positive = 1
+    """Processes, one per device; more than one are started with `torchrun`."""
     workers: int = Field(default=0, ge=0)
     """Processes that prepare cases; 0 prepares in the training process."""
     deterministic: Switch = True
+    """Kernels that give the same bits each time; false may be faster on CUDA."""
     tensorboard: Switch = False
     """Also write TensorBoard event files; needs the extra `tensorboard`."""
 
@@ -141,23 +154,28 @@ class ClassifySettings(Settings):
     head: str = "sigmoid"
     """`sigmoid` (one independent output per finding) or `softmax` (exclusive)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the pooled features that is dropped in each training step."""
 
 
 class PredictSettings(Settings):
     """From a trained network to mask statistics."""
 
     batch_size: Positive = 16
+    """Cases that the network sees at once; the classifier scores with it as well."""
     part_size: Positive = 512
     """Cases per Parquet part; a part is the unit of work that is committed or repeated."""
     patch_px: tuple[int, ...] | None = None
     """Sliding window of this shape; None uses the training crop for 3D, whole images in 2D."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
+    """Share of its side by which a sliding window overlaps its neighbour."""
     flip_tta: Switch = False
     """Average the logits over mirrored copies."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` picks bf16 where the hardware has it."""
     component_t: float = 0.5
     """Probability threshold at which connected components are counted; a value of the grid."""
     workers: int = Field(default=0, ge=0)
+    """Processes that read cases; 0 reads in a thread beside the network."""
 
 
 class SummarizeSettings(Settings):
@@ -187,6 +205,8 @@ class EvaluateSettings(Settings):
     shortcut: str | None = None
     """Column of a feature that should not matter; 1 = present. `tube` or `tube=1`."""
     n_boot: Positive = 1000
+    """Bootstrap resamples of the patients that an interval is made of."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Level of the intervals."""
     min_group: Positive = 5
     """Fewest positive and negative patients for an estimate; below it the row says why."""

@@ -122,6 +122,13 @@ def _csv(data: bytes, name: str) -> tuple[list[str], list[list[str]]]:
             expected="CSV in UTF-8",
             fix="save the table as 'CSV UTF-8'",
         ) from None
+    if not text.strip():
+        raise _unusable(
+            name,
+            "the table is empty.",
+            expected="CSV: a header and one row per case",
+            fix="export the table again, or correct the path",
+        )
     try:
         headers, *records = csv.reader(io.StringIO(text, newline=""), strict=True)
     except (csv.Error, ValueError) as error:

@@ -1,3 +1,4 @@
+import inspect
 from pathlib import Path
 
 import pydantic
@@ -27,7 +28,7 @@ def test_a_switch_takes_true_and_false_only(recipe_file, text):
     with pytest.raises(ConfigError) as caught:
         load_recipe(recipe_file(f"exclusive: {text}\n"))
     assert caught.value.wrong.startswith("exclusive = ")
-    assert caught.value.expected == "Input should be a valid boolean"
+    assert caught.value.expected == "true or false"
 
 
 def test_a_country_code_stays_a_text(recipe_file):
@@ -65,14 +66,69 @@ def test_a_value_that_does_not_fit_is_shown_with_its_key():
     with pytest.raises(ConfigError) as caught:
         make_recipe({"train": {"lr": -1, "steps": 0}}, where="recipe.yaml")
     assert caught.value.wrong == "train.steps = 0 does not fit (and 1 more)."
-    assert caught.value.expected == "Input should be greater than or equal to 1"
+    assert caught.value.expected == "a number of at least 1; such as 800"
 
 
 @pytest.mark.parametrize("value", [".inf", ".nan"])
 def test_a_setting_is_never_infinite_or_nan(value):
     with pytest.raises(ConfigError) as caught:
         load_recipe(None, (f"train.lr={value}",))
-    assert caught.value.expected == "Input should be a finite number"
+    assert caught.value.expected == "a finite number; such as 0.001"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"train": {"steps": "many"}}, "a whole number; such as 800"),
+        ({"train": {"optimizer": "adamax"}}, "'adamw', 'adam' or 'sgd'"),
+        ({"train": {"ema": 1}}, "a number below 1"),
+        ({"train": 3}, "`key: value` pairs"),
+        ({"image": {"size_px": 64}}, "a list: values in brackets, separated by commas"),
+        ({"image": {"size_px": ["a"]}}, "a whole number"),
+        (
+            {"split": {"fractions": [0.5, 0.5]}},
+            "one value more in the list; such as [0.6, 0.2, 0.2]",
+        ),
+        ({"manifest": 3}, "a text"),
+    ],
+)
+def test_what_is_expected_is_said_in_words_with_an_example(values, expected):
+    with pytest.raises(ConfigError) as caught:
+        make_recipe(values, where="recipe.yaml")
+    assert caught.value.expected == expected
+
+
+def test_a_run_name_that_does_not_fit_is_answered_in_words():
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(None, ("name=my run",))
+    assert caught.value.where == "--set name=my run"
+    assert "letters, digits, `.`, `_` and `-`, at most 64" in caught.value.expected
+    assert caught.value.expected.endswith("; such as my_run-2")
+    assert "[A-Z" not in caught.value.expected
+
+
+@pytest.mark.parametrize(
+    ("override", "fix"),
+    [
+        ("train.stpes=3", "did you mean 'train.steps'?"),
+        ("manifst=a.csv", "did you mean 'manifest'?"),
+        ("train={stpes: 3}", "did you mean 'train.steps'?"),
+        ("train.steps.many=3", "correct train.steps"),
+    ],
+)
+def test_a_wrong_assignment_is_not_blamed_on_the_recipe_file(recipe_file, override, fix):
+    path = recipe_file("train: {lr: 1e-3}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path, ("seed=1", override, "train.ema=0.9"))
+    assert caught.value.where == f"--set {override}"
+    assert caught.value.fix == fix
+
+
+def test_a_wrong_value_of_the_file_is_not_blamed_on_an_assignment(recipe_file):
+    path = recipe_file("train: {step: 3}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path, ("train.steps=5", "train.lr=1e-2"))
+    assert caught.value.where == str(path)
 
 
 def test_set_wins_over_the_file_and_fixed_values_over_both(recipe_file):
@@ -141,3 +197,19 @@ def test_a_run_name_cannot_leave_the_runs_folder(name):
 def test_a_missing_recipe_file_is_a_config_error():
     with pytest.raises(ConfigError, match="cannot be read"):
         load_recipe(Path("does-not-exist.yaml"))
+
+
+def settings_of(model, prefix=""):
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, pydantic.BaseModel):
+            yield f"{prefix}{name}", inspect.getdoc(inner)
+            yield from settings_of(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.description
+
+
+def test_every_setting_of_the_recipe_is_explained():
+    texts = dict(settings_of(Recipe))
+    assert len(texts) > 80
+    assert [name for name, text in texts.items() if not text] == []

@@ -32,7 +32,7 @@ def test_an_unnamed_index_column_is_left_out():
         ("image,label,label\na,1,0\n", "the header 'label' stands 2 times"),
         ("image,label\n", "the table has no rows"),
         ("image,label\n,\n\n", "the table has no rows"),
-        ("", "cannot be parsed"),
+        ("", "the table is empty"),
         ("image;label\na.png;1\n", "not separated by commas"),
         ("image\tlabel\na.png\t1\n", "not separated by commas"),
         ("image,label\na.png,1\nb.png\n", "the row has 1 cells, the header 2"),
