@@ -1,12 +1,13 @@
 """What the user sees while a stage works: a bar on a terminal, plain lines elsewhere."""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from segclf.core.text import visible
 
 Event = dict[str, Any]
 EventSink = Callable[[Event], None]
@@ -16,8 +17,8 @@ HIDDEN = {"kind", "step", "of", "message", "fold", "eta_s"}
 
 
 def clean(text: str) -> str:
-    """`text` without control characters, so that an id cannot steer the terminal."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
+    """`text` without hidden characters, so that an id cannot steer the terminal."""
+    return visible(text, keep="\t\n")
 
 
 def say(text: str) -> None:

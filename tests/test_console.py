@@ -1,5 +1,8 @@
 """Lines of progress where there is no terminal."""
 
+import sys
+import unicodedata
+
 import pytest
 
 from segclf import console
@@ -29,3 +32,16 @@ def test_a_stages_own_estimate_is_shown_as_it_is(clock, capsys):
         clock[0] += 11
         show({"step": 5, "of": 10, "eta_s": 120.0})
     assert "about 2.0 min left" in capsys.readouterr().err
+
+
+def test_no_hidden_character_of_an_id_reaches_the_terminal(capsys):
+    hidden = [
+        chr(code)
+        for code in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    ]
+    assert {"\x1b", "\r", "\u202e", "\u2066", "\u200f", "\u061c", "\ufeff"} <= set(hidden)
+    shown = console.clean(f"a{'b'.join(hidden)}c")
+    assert set(shown) == set("abc\t\n")  # only lines and tabs stay
+    console.say("case p\u202egnp.1\x1b[2J: über 3 µm²")
+    assert capsys.readouterr().err == "case pgnp.1[2J: über 3 µm²\n"

@@ -4,8 +4,9 @@ import math
 import re
 from numbers import Integral, Real
 
+from segclf.core.text import visible
+
 LONGEST = 80
-_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _FOLDERS = re.compile(
     r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|\\\\|(?:\.\.[\\/])+|~?/)(?:[^\s\\/'\"]+[\\/])*"
 )
@@ -18,7 +19,7 @@ def plain(value: object, longest: int = LONGEST) -> str:
     Control characters and those that reorder what follows are taken out, so that an id cannot
     pass itself off as another; long texts are cut in the middle.
     """
-    text = _INVISIBLE.sub(" ", str(value))
+    text = visible(str(value), instead=" ")
     if len(text) <= longest:
         return text
     half = (longest - 1) // 2
