@@ -11,6 +11,15 @@ from segclf.cli import app
 from segclf.console import say
 from segclf.core.errors import ExitCode, SegclfError
 
+AFTER_INTERRUPT = {
+    "demo": "the same command continues",
+    "init": "remove what it wrote and run it again",
+    "predict": "the same command continues",
+    "train-clf": "--resume continues",
+    "train-seg": "--resume continues",
+}
+"""What to do about an interrupted command; the others keep nothing."""
+
 
 def main() -> NoReturn:
     """Run the command line and exit with the code that `ExitCode` documents."""
@@ -23,11 +32,20 @@ def main() -> NoReturn:
         code = app(args=arguments, prog_name="segclf", standalone_mode=False)
     except SegclfError as error:
         code = _fail(error, error.exit_code, debug)
-    except KeyboardInterrupt as error:
-        code = _fail(error, ExitCode.INTERRUPTED, debug, "interrupted; --resume continues")
+    except KeyboardInterrupt:  # outside a command, which typer ends with this code
+        code = ExitCode.INTERRUPTED
+    except SystemExit as error:
+        code = error.code
     except Exception as error:
         code = _unexpected(error, debug)
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        say(f"segclf: {_interrupted(arguments)}")
     sys.exit(code or ExitCode.OK)
+
+
+def _interrupted(arguments: list[str]) -> str:
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return f"interrupted; {AFTER_INTERRUPT.get(command, 'nothing was kept, run it again')}"
 
 
 def _unexpected(error: Exception, debug: bool) -> int:
