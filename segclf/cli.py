@@ -1,11 +1,12 @@
 """The command line: one command per stage. Each parses, calls the stage, prints what it wrote."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from segclf.console import answer, progress, say
+from segclf.closing import announce, done, quarantined, same_run
+from segclf.console import answer, progress
 from segclf.core.errors import ExitCode
 
 app = typer.Typer(
@@ -25,6 +26,10 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Setting, e.g. trai
 Fold = Annotated[int | None, typer.Option("--fold", help="Only this fold; default: all.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Pretrained = Annotated[
+    str | None,
+    typer.Option("--pretrained", help="Encoder weights: imagenet, or a safetensors file."),
+]
 Maps = Annotated[
     str | None, typer.Option("--save-maps", help="Also keep probability maps: png, nifti or npz.")
 ]
@@ -115,6 +120,7 @@ def train_seg(
     manifest: Manifest = None,
     run: RunName = None,
     sets: Set = None,
+    pretrained: Pretrained = None,
     fold: Fold = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -122,13 +128,14 @@ def train_seg(
     """Train a segmenter on masks; then predict the validation and test cases."""
     from segclf.experiment import new_experiment
 
-    exp = new_experiment(config, manifest, run, sets or ())
+    exp = new_experiment(config, manifest, run, [*(sets or ()), *start_from(pretrained)])
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
 
     with progress("train-seg") as on_event:
         results = pipeline.train_seg(exp, on_event, fold=fold, resume=resume)
-    done(exp.run.stage("segment"), "segclf summarize --rule tau", as_json)
+    then = f"segclf summarize --rule tau{same_run(exp, config, manifest, run)}"
+    done(exp.run.stage("segment"), then, as_json)
     quarantined(results)
 
 
@@ -141,6 +148,7 @@ def train_clf(
     run: RunName = None,
     sets: Set = None,
     head: Annotated[str | None, typer.Option(help="sigmoid or softmax.")] = None,
+    pretrained: Pretrained = None,
     fold: Fold = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -149,13 +157,14 @@ def train_clf(
     from segclf.experiment import new_experiment
 
     more = [f"classify.head={head}"] if head else []
-    exp = new_experiment(config, manifest, run, [*(sets or ()), *more])
+    exp = new_experiment(config, manifest, run, [*(sets or ()), *more, *start_from(pretrained)])
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
 
     with progress("train-clf") as on_event:
         pipeline.train_clf(exp, on_event, fold=fold, resume=resume)
-    done(exp.run.stage("classify", exp.recipe.classify.head), "segclf eval-subgroups", as_json)
+    then = f"segclf eval-subgroups{same_run(exp, config, manifest, run)}"
+    done(exp.run.stage("classify", exp.recipe.classify.head), then, as_json)
 
 
 @app.command(epilog="Example: segclf predict --run my_run --manifest new_cases.csv")
@@ -188,14 +197,17 @@ def predict(
             results, n_skipped = pipeline.predict_other(
                 exp, other, on_event, fold=fold, save_maps=save_maps
             )
-    more = f" --manifest {other}" if other else ""
-    done(exp.run.stage("predict"), f"segclf summarize --rule tau{more}", as_json)
+    name = pipeline.other_name(other) if other else pipeline.OWN
+    then = f"segclf summarize --rule tau{same_run(exp, config, run, other=other)}"
+    done(exp.run.stage("predict", name), then, as_json)
     quarantined(results, n_skipped)
 
 
 @app.command(epilog="Example: segclf summarize --rule tau --t 0.5 --tau 20px")
 def summarize(
-    rule: Annotated[str, typer.Option(help="tau, mean, max, topk, noisy_or, lse, …")] = "tau",
+    rule: Annotated[
+        str, typer.Option(help="tau, mean, max, topk, noisy_or, lse, largest_component, share.")
+    ] = "tau",
     t: Annotated[float | None, typer.Option(help="Probability threshold of a pixel.")] = None,
     tau: Annotated[str | None, typer.Option(help="Area: 20px, 35mm2, 1.5mL or 0.1%.")] = None,
     config: Config = None,
@@ -216,8 +228,8 @@ def summarize(
 
     other = pipeline.other_than_own(exp, manifest)
     folder, record = pipeline.summarize_masks(exp, rule, t=t, tau=tau, manifest=other)
-    more = f" --manifest {other}" if other else ""
-    done(folder, f"segclf eval-subgroups{more}", as_json, record_text(record))
+    then = f"segclf eval-subgroups{same_run(exp, config, run, other=other)}"
+    done(folder, then, as_json, record_text(record))
 
 
 @app.command("eval-subgroups", epilog="Example: segclf eval-subgroups --by sex --shortcut tube")
@@ -241,14 +253,14 @@ def eval_subgroups(
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
 
-    evaluation = pipeline.evaluate(
-        exp,
-        by=by or (),
-        shortcut=shortcut,
-        scores=scores or (),
-        manifest=pipeline.other_than_own(exp, manifest),
+    other = pipeline.other_than_own(exp, manifest)
+    folder, evaluation = pipeline.evaluate(
+        exp, by=by or (), shortcut=shortcut, scores=scores or (), manifest=other
     )
-    done(exp.run.stage("evaluate"), "segclf report", as_json, evaluation_text(evaluation))
+    then = f"segclf report{same_run(exp, config, run)}"
+    if other is not None:  # a report shows the run's own cases
+        then = f"read {folder / 'metrics.csv'}"
+    done(folder, then, as_json, evaluation_text(evaluation))
 
 
 @app.command(epilog="Example: segclf report --run my_run")
@@ -268,21 +280,9 @@ def report(
     done(page, "open it in a browser", as_json)
 
 
-def announce(exp: Any) -> None:  # noqa: ANN401 (Experiment, whose import would cost seconds)
-    """First line of a command: the run it works on, and whether the data are synthetic."""
-    kind = "data: phantom (synthetic) · " if exp.recipe.data == "phantom" else ""
-    say(f"{kind}run: {exp.run.path}")
-
-
-def done(path: Path, then: str, as_json: bool, text: str = "") -> None:
-    """Last lines of a command: what was written, and what to run next."""
-    body = f"{text}\n" if text else ""
-    answer({"wrote": path, "next": then}, f"{body}wrote {path}\nnext: {then}", as_json=as_json)
-
-
-def quarantined(results: list[Any], n_skipped: int = 0) -> None:
-    """End with exit code 4 if cases were set aside."""
-    n = n_skipped + sum(result.n_quarantined for result in results)
-    if n:
-        say(f"{n} cases were set aside; why: quarantine.jsonl, skipped_rows.json in predict/")
-        raise typer.Exit(ExitCode.QUARANTINED)
+def start_from(pretrained: str | None) -> list[str]:
+    """The setting that `--pretrained` stands for; a file is found from the current folder."""
+    if pretrained is None:
+        return []
+    path = Path(pretrained)
+    return [f"network.pretrained={path.resolve() if path.is_file() else pretrained}"]

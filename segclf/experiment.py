@@ -10,23 +10,17 @@ import pandas as pd
 from segclf.core.atomic import atomic_path, write_text
 from segclf.core.config import Recipe, load_recipe, recipe_yaml
 from segclf.core.errors import IntegrityError, UsageError
-from segclf.core.runs import RUNS, Run, find_run, safe_name, shown
+from segclf.core.runs import RUNS, Run, find_run, named_run, safe_name, shown
+from segclf.core.sameness import (
+    DATA_SETTINGS,
+    SHARED_SETTINGS,
+    differences,
+    flat_settings,
+)
 from segclf.manifest import CaseTable, make_split, read_fold_file, read_manifest
 from segclf.phantom import PhantomSettings, write_phantom
 
 PHANTOM = Path("phantom")
-DATA_SETTINGS = (
-    "seed",
-    "data",
-    "columns",
-    "findings",
-    "exclusive",
-    "mask_values",
-    "mask_class",
-    "mask_class_empty",
-    "split",
-)
-"""Settings that decide what the cases and the split are; one run has one value of each."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +58,9 @@ def new_experiment(
         UsageError: Nothing was given but the folder holds data that could be meant.
         IntegrityError: The run folder holds another data set or split.
     """
-    if config is None and manifest is None and run is not None and (RUNS / run).is_dir():
-        return open_experiment(Run(RUNS / run), overrides)
+    named = named_run(Path(run)) if run is not None else None
+    if config is None and manifest is None and named is not None and named.config.is_file():
+        return _settle(load_recipe(named.config, tuple(overrides)), named, is_training=True)
     if config is None and manifest is None:
         config = phantom_recipe()
     base = config.parent if config else Path()
@@ -75,15 +70,16 @@ def new_experiment(
         changes["manifest"] = os.path.relpath(manifest, base)
         if config is None:
             changes["name"] = safe_name(manifest.resolve().parent.name)
-    if run is not None:
-        changes["name"] = safe_name(run)
+    if named is not None:
+        changes["name"] = named.path.name
     recipe = recipe.model_copy(update=changes)
-    return _settle(_moved(recipe, base, RUNS / recipe.name), Run(RUNS / recipe.name))
+    found = named or Run(RUNS / recipe.name)
+    return _settle(_moved(recipe, base, found.path), found, is_training=True)
 
 
 def open_experiment(run: Run, overrides: Sequence[str] = ()) -> Experiment:
-    """The experiment of an existing run folder."""
-    return _settle(load_recipe(run.config, tuple(overrides)), run)
+    """The experiment of an existing run folder; `overrides` hold for this call alone."""
+    return _settle(load_recipe(run.config, tuple(overrides)), run, is_training=False)
 
 
 def find_experiment(
@@ -132,40 +128,58 @@ def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
             return text
         return os.path.relpath(base / text, folder)
 
+    weights, fold_file = recipe.network.pretrained, recipe.split.fold_file
+    if weights is not None and (base / weights).is_file():  # else a name, such as `imagenet`
+        weights = str((base / weights).resolve())
     return recipe.model_copy(
         update={
             "manifest": move(recipe.manifest),
             "data_root": move(recipe.data_root),
-            "split": recipe.split.model_copy(update={"fold_file": move(recipe.split.fold_file)}),
+            "split": recipe.split.model_copy(update={"fold_file": move(fold_file)}),
+            "network": recipe.network.model_copy(update={"pretrained": weights}),
         }
     )
 
 
-def _settle(recipe: Recipe, run: Run) -> Experiment:
+def _settle(recipe: Recipe, run: Run, *, is_training: bool) -> Experiment:
+    """Read the cases, keep or make the split; only training commands change the run's recipe."""
+    is_new = not run.path.exists()
     if run.config.is_file():
-        _require_same_data(load_recipe(run.config), recipe, run)
+        _require_same(load_recipe(run.config), recipe, run)
     run.path.mkdir(parents=True, exist_ok=True)  # paths of the recipe start from here
-    table = read_manifest(recipe, base=run.path)
-    if run.split.is_file():
-        split = pd.read_parquet(run.split)
-        if set(split["case_id"]) != {case.case_id for case in table.cases}:
-            raise IntegrityError(
-                "the manifest lists other cases than the run's split.",
-                where=shown(run.split),
-                expected=f"the {split['case_id'].nunique()} cases that the run began with",
-                fix="start a new run: --run ANOTHER_NAME",
-            )
-    else:
+    try:
+        table = read_manifest(recipe, base=run.path)
+        split = _keep_split(recipe, table, run)
+    except BaseException:
+        if is_new:
+            run.path.rmdir()  # nothing was begun
+        raise
+    text = recipe_yaml(recipe)
+    if not run.config.is_file() or (is_training and run.config.read_text("utf-8") != text):
+        write_text(run.config, text)
+    return Experiment(recipe, table, split, run)
+
+
+def _keep_split(recipe: Recipe, table: CaseTable, run: Run) -> pd.DataFrame:
+    """The run's split, made where there is none yet."""
+    if not run.split.is_file():
         folds = read_fold_file(recipe, base=run.path)
         split = make_split(table, recipe.split, recipe.seed, fold_table=folds)
         with atomic_path(run.split) as part:
             split.to_parquet(part, index=False)
-    if not run.config.is_file() or run.config.read_text(encoding="utf-8") != recipe_yaml(recipe):
-        write_text(run.config, recipe_yaml(recipe))
-    return Experiment(recipe, table, split, run)
+        return split
+    split = pd.read_parquet(run.split)
+    if set(split["case_id"]) != {case.case_id for case in table.cases}:
+        raise IntegrityError(
+            "the manifest lists other cases than the run's split.",
+            where=shown(run.split),
+            expected=f"the {split['case_id'].nunique()} cases that the run began with",
+            fix="start a new run: --run ANOTHER_NAME",
+        )
+    return split
 
 
-def _require_same_data(old: Recipe, new: Recipe, run: Run) -> None:
+def _require_same(old: Recipe, new: Recipe, run: Run) -> None:
     for key in DATA_SETTINGS:
         before, now = getattr(old, key), getattr(new, key)
         if before != now:
@@ -175,3 +189,15 @@ def _require_same_data(old: Recipe, new: Recipe, run: Run) -> None:
                 expected=f"{key} = {before}",
                 fix=f"keep it, or start a new run with {key} = {now}: --run ANOTHER_NAME",
             )
+    kinds = ("segment", "classify")
+    if not any(found for kind in kinds for found in run.path.glob(f"{kind}/**/identity.json")):
+        return
+    before, now = (flat_settings(recipe, SHARED_SETTINGS) for recipe in (old, new))
+    if lines := differences(before, now):
+        raise IntegrityError(
+            f"the run {run.path.name!r} has networks trained with other settings:\n    "
+            + "\n    ".join(lines),
+            where=shown(run.config),
+            expected="one network, image size, augmentation and budget for all methods of a run",
+            fix="put the old values back, or start a new run: --run ANOTHER_NAME",
+        )

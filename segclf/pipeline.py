@@ -13,7 +13,7 @@ import pandas as pd
 
 from segclf.classify import train_classifier
 from segclf.console import EventSink
-from segclf.core.atomic import atomic_path, write_json
+from segclf.core.atomic import atomic_path, sha256_of, write_json
 from segclf.core.errors import UsageError
 from segclf.core.maskstats import MaskStatistics, joined
 from segclf.core.provenance import record_stage
@@ -147,28 +147,31 @@ def summarize_masks(
     scores, record = summarize(
         statistics, frame, rule, exp.recipe.summarize, t=t, tau=tau, seed=exp.recipe.seed
     )
-    folder = exp.run.stage("summarize", name)
+    parts = ["summarize", name]
     if manifest is not None:
-        folder = folder / other_name(manifest)
+        parts.append(other_name(manifest))
         scores = scores.query("split == 'test'").reset_index(drop=True)
+    folder = exp.run.stage(*parts)
     write_scores(folder, scores, record)
-    _record(exp, f"summarize/{name}")
+    _record(exp, "/".join(parts))
     return folder, record
 
 
-def score_tables(
-    exp: Experiment, others: Sequence[Path] = (), *, manifest: Path | None = None
-) -> pd.DataFrame:
-    """Every score table of the run (rules and classifiers) and `others`, one below the other.
-
-    With `manifest`, those of its cases.
-    """
+def score_paths(exp: Experiment, *, manifest: Path | None = None) -> list[Path]:
+    """Every score table of the run (rules and classifiers); with `manifest`, those of its cases."""
     if manifest is not None:
         paths = sorted(exp.run.path.glob(f"summarize/*/{other_name(manifest)}/scores.parquet"))
     else:
         paths = sorted(exp.run.path.glob("summarize/*/scores.parquet"))
         paths += sorted(exp.run.path.glob("classify/**/scores.parquet"))
-    paths += others
+    return paths
+
+
+def score_tables(
+    exp: Experiment, others: Sequence[Path] = (), *, manifest: Path | None = None
+) -> pd.DataFrame:
+    """The score tables of `score_paths` and `others`, one below the other."""
+    paths = [*score_paths(exp, manifest=manifest), *others]
     if not paths:
         raise UsageError(
             "the run has no scores yet.",
@@ -179,6 +182,12 @@ def score_tables(
     return pd.concat([read_scores(path) for path in paths], ignore_index=True)
 
 
+def score_hashes(exp: Experiment, *, manifest: Path | None = None) -> dict[str, str]:
+    """SHA-256 of each score table of the run, so that a report can tell a stale evaluation."""
+    paths = score_paths(exp, manifest=manifest)
+    return {path.relative_to(exp.run.path).as_posix(): sha256_of(path) for path in paths}
+
+
 def evaluate(
     exp: Experiment,
     *,
@@ -186,11 +195,12 @@ def evaluate(
     shortcut: str | None = None,
     scores: Sequence[Path] = (),
     manifest: Path | None = None,
-) -> Evaluation:
-    """Metrics of every method per group on test cases, written to `evaluate/`.
+) -> tuple[Path, Evaluation]:
+    """Metrics of every method per group on test cases, and the folder that they were written to.
 
-    With `manifest`, on the cases of that table, written to `evaluate/<its name>/`.
+    With `manifest`, on the cases of that table; the folder is then one of its own.
     """
+    hashes = score_hashes(exp, manifest=manifest)
     table = exp.table if manifest is None else other_table(exp, manifest)
     shared: dict[str, Any] = {
         "by": tuple(by) or exp.recipe.evaluate.by or _no_groups(table),
@@ -206,21 +216,23 @@ def evaluate(
         data=exp.recipe.data,
         **shared,
     )
-    folder = exp.run.stage("evaluate")
+    evaluation.ledger["score_tables"] = hashes
+    parts = ["evaluate"]
     folders, frame = predicted_folders(exp), split_frame(exp.split, exp.table)
     if manifest is not None:
-        folder = folder / other_name(manifest)
+        parts.append(other_name(manifest))
         folders, frame = (
             predicted_folders(exp, other_name(manifest)),
             _as_test(frame.iloc[:0], table, exp.folds()),
         )
+    folder = exp.run.stage(*parts)
     write_evaluation(folder, evaluation)
     if folders:
         rows = overlap_rows(read_statistics(folders), frame, t=0.5, **shared)
         with atomic_path(folder / "overlap.csv") as part:
             rows.to_csv(part, index=False)
-    _record(exp, "evaluate")
-    return evaluation
+    _record(exp, "/".join(parts))
+    return folder, evaluation
 
 
 def _no_groups(table: CaseTable) -> NoReturn:
@@ -255,8 +267,9 @@ def other_than_own(exp: Experiment, manifest: Path | None) -> Path | None:
 
 
 def other_name(manifest: Path) -> str:
-    """Folder name for the predictions of another manifest."""
-    return safe_name(f"{manifest.resolve().parent.name}-{manifest.stem}")
+    """Folder name for the predictions of another manifest; another content is another name."""
+    content = sha256_of(manifest)[:8]
+    return safe_name(f"{manifest.resolve().parent.name}-{manifest.stem}-{content}")
 
 
 def _as_test(frame: pd.DataFrame, other: CaseTable, folds: list[int | None]) -> pd.DataFrame:

@@ -122,7 +122,7 @@ def test_another_manifest_is_predicted_summarized_and_evaluated_with_its_bad_ima
     assert len(pd.read_parquet(folder / "scores.parquet")) == 23
     own = read_record(exp.run.stage("summarize", "tau"))["fits"][0]
     assert (record["fits"][0]["t"], record["fits"][0]["threshold"]) == (own["t"], own["threshold"])
-    evaluation = pipeline.evaluate(exp, by=["sex"], manifest=other / "manifest.csv")
+    _, evaluation = pipeline.evaluate(exp, by=["sex"], manifest=other / "manifest.csv")
     assert evaluation.metrics.query("group_column == 'all'")["n_cases"].max() == 23
 
 
@@ -176,3 +176,14 @@ def test_nothing_that_is_trained_selected_or_fitted_depends_on_test_cases(home, 
         for run in (clean, spoiled)
     ]
     pd.testing.assert_frame_equal(*validated)
+
+
+def test_manifests_of_the_same_name_in_folders_of_the_same_name_are_kept_apart(tmp_path):
+    names = []
+    for site in ("a", "b"):
+        manifest = tmp_path / site / "data" / "test.csv"
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text(f"case_id\n{site}1\n")
+        names.append(pipeline.other_name(manifest))
+    assert len(set(names)) == 2
+    assert all(name.startswith("data-test-") for name in names)

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from segclf.core.catalog import unknown_name
 from segclf.core.errors import UsageError
 
 RUNS = Path("runs")
@@ -45,9 +46,14 @@ def find_run(run: Path | None, *, needs: str, made_by: str, root: Path = RUNS) -
         UsageError: There is no such run.
     """
     if run is not None:
-        folder = run if run.is_dir() else root / run
+        folder = named_run(run, root).path
+        if run.is_dir() and not folder.is_dir():
+            folder = run
         if folder.is_dir() and any(folder.glob(needs)):
             return Run(folder)
+        if not folder.is_dir():
+            known = [path.parent.name for path in root.glob("*/config.yaml")]
+            raise unknown_name(str(run), known, kind="run", where=f"--run {run}")
         raise UsageError(
             f"the run {str(run)!r} has no {needs}.",
             where=str(folder),
@@ -64,6 +70,15 @@ def find_run(run: Path | None, *, needs: str, made_by: str, root: Path = RUNS) -
         )
     newest = max(found, key=lambda path: (path.stat().st_mtime_ns, str(path)))
     return Run(root / newest.relative_to(root).parts[0])
+
+
+def named_run(run: Path, root: Path = RUNS) -> Run:
+    """The run that a folder or a name under `root` means; it need not exist.
+
+    A data folder may have the name of a run, so a folder counts only if it holds a run's recipe.
+    """
+    inside = root / safe_name(run.name if run.parent == root else str(run))
+    return Run(run if (run / "config.yaml").is_file() else inside)
 
 
 def safe_name(text: str) -> str:

@@ -68,6 +68,8 @@ class ReportContent:
     """Score tables of all methods, one below the other; for the ROC curves of test cases."""
     unit_name: str = "patient"
     """What `patient_id` identifies."""
+    about: Sequence[str] = ()
+    """What to know before the numbers: where thresholds come from, what a method is."""
     gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
     robust: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Empty without a shortcut."""

@@ -35,6 +35,7 @@ def write_report(folder: Path, content: ReportContent) -> Path:
         data=content.data,
         question=plain(content.question, 2000),
         unit_name=plain(content.unit_name, 30),
+        about=[plain(note, 500) for note in content.about],
         counts=plain_table(as_rows(content.counts), caption="Cases per split"),
         findings=[show_finding(files, content, finding, methods) for finding in findings],
         planes=[

@@ -114,6 +114,6 @@ def _cell_line(cells: dict[str, Any]) -> str:
         return f"Cells: {NOT_RUN}."
     shown = []
     for key, cell in cells.items():
-        minutes = f"{cell['minutes']:.1f} min" if "minutes" in cell else None
-        shown.append(f"{key} {minutes or cell.get('failed', NOT_RUN)}")
+        minutes = f"{cell['minutes']:.1f} min" if "minutes" in cell else NOT_RUN
+        shown.append(f"{key} {cell.get('failed', minutes)}")
     return f"Cells: {', '.join(shown)}."

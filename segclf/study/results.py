@@ -49,7 +49,12 @@ def main(names: list[str]) -> int:
     results: Results = read_json(TABLE) if TABLE.is_file() else {}
     code = 0
     for name in names or list(BASELINES):
-        exp = new_experiment(Path(f"configs/{name}.yaml"), None, None, ())
+        try:
+            exp = new_experiment(Path(f"configs/{name}.yaml"), None, None, ())
+        except SegclfError as error:
+            say(f"{name}: {error}")
+            code = error.exit_code
+            continue
         folds = FOLDS.get(name) or tuple(exp.folds())
         entry = results.setdefault(name, {"cells": {}})
         for fold in folds:
@@ -59,13 +64,15 @@ def main(names: list[str]) -> int:
             for stage in STAGES:
                 try:
                     run_cell(exp, stage, fold, entry["cells"])
+                    entry["cells"][cell_name(stage, fold)].pop("failed", None)
                 except SegclfError as error:
                     say(f"{name} {stage} fold {fold}: {error}")
-                    entry["cells"][cell_name(stage, fold)] = {"failed": error.wrong}
+                    entry["cells"][cell_name(stage, fold)]["failed"] = error.wrong
                     code = error.exit_code
-                save(results)
+                finally:
+                    save(results)
         done = [entry["cells"].get(cell_name(s, f), {}) for s in STAGES for f in folds]
-        if all("minutes" in cell for cell in done):
+        if all("minutes" in cell and "failed" not in cell for cell in done):
             entry |= measure(exp, BASELINES[name])
             save(results)
     return code
@@ -83,18 +90,20 @@ def cell_name(stage: str, fold: int | None) -> str:
 
 
 def run_cell(exp: Experiment, stage: str, fold: int | None, cells: dict[str, Any]) -> None:
-    """Train one network on one fold, unless that has been done, and note how long it took."""
-    key = cell_name(stage, fold)
-    part = (stage,) if stage == "segment" else (stage, exp.recipe.classify.head)
-    finished = exp.run.stage(*part, fold=fold) / "model.json"
-    if finished.is_file() and "minutes" in cells.get(key, {}):
-        return
+    """Train one network on one fold and note how long it took, over all calls that it needed.
+
+    A finished one is kept if it was trained as the recipe says now, and refused if not.
+    """
+    cell = cells[cell_name(stage, fold)]
+    spent = cell.pop("spent", 0.0)
     start = time.monotonic()
-    with progress(f"{exp.recipe.name} {key}") as on_event:
-        STAGES[stage](exp, on_event, fold=fold, resume=True)
-    minutes = round((time.monotonic() - start) / 60, 2)
-    earlier = cells.get(key, {}).get("minutes", 0.0)
-    cells[key] = {"minutes": max(minutes, earlier)}  # a cell that was finished before took longer
+    try:
+        with progress(f"{exp.recipe.name} {cell_name(stage, fold)}") as on_event:
+            STAGES[stage](exp, on_event, fold=fold, resume=True)
+    except BaseException:
+        cell["spent"] = spent + (time.monotonic() - start) / 60
+        raise
+    cell.setdefault("minutes", round(spent + (time.monotonic() - start) / 60, 2))
 
 
 def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[str, Any]:

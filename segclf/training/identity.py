@@ -9,24 +9,12 @@ from segclf.core.config import Recipe
 from segclf.core.errors import IntegrityError, UsageError
 from segclf.core.records import Case
 from segclf.core.runs import shown
+from segclf.core.sameness import SHARED_SETTINGS, differences, flat_settings
 from segclf.training.checkpoints import checkpoint_names
 from segclf.training.runtime import pick_device, pick_precision
 
 FILE, MODEL, CHECKPOINTS = "identity.json", "model.json", "checkpoints"
 Identity = dict[str, Any]
-SHARED = (
-    "seed", "exclusive", "columns", "mask_values", "mask_class", "mask_class_empty", "image",
-    "augment", "network", "train",
-)  # fmt: skip
-"""Parts of the recipe that every training depends on."""
-WITHOUT_EFFECT = (
-    "image.cache_gib",
-    "train.workers",
-    "train.keep_checkpoints",
-    "train.checkpoint_every",
-    "train.tensorboard",
-)
-"""Settings that may change on resume: the weights do not depend on them."""
 
 
 def identity_of(
@@ -51,12 +39,7 @@ def identity_of(
         val: Validation cases, in order.
         fold: The fold, if there are folds.
     """
-    plain = recipe.model_dump(mode="json")
-    identity: Identity = {}
-    for name in (*SHARED, *parts):
-        section, _, key = name.partition(".")
-        _flatten(name, plain[section][key] if key else plain[section], identity)
-    identity = {key: value for key, value in identity.items() if key not in WITHOUT_EFFECT}
+    identity: Identity = flat_settings(recipe, (*SHARED_SETTINGS, *parts))
     identity["findings"] = list(findings)
     identity["train.precision"] = pick_precision(recipe.train.precision, pick_device())
     weights = recipe.network.pretrained
@@ -105,11 +88,7 @@ def claim_folder(folder: Path, identity: Identity, *, resume: bool) -> bool:
 
 def require_same(before: Mapping[str, Any], now: Mapping[str, Any], *, where: str) -> None:
     """Raise an `IntegrityError` that lists every key whose value changed."""
-    lines = [
-        f"{key}: {before.get(key, '(absent)')!r} -> {now.get(key, '(absent)')!r}"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
+    lines = differences(before, now)
     if lines:
         raise IntegrityError(
             "the training was begun with another recipe or data set:\n    " + "\n    ".join(lines),
@@ -117,14 +96,6 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], *, where: st
             expected="the same settings, cases and split as when it began",
             fix="put the old values back, or start a new run: --run NAME",
         )
-
-
-def _flatten(name: str, value: Any, into: Identity) -> None:  # noqa: ANN401 (plain data)
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            _flatten(f"{name}.{key}", inner, into)
-    else:
-        into[name] = value
 
 
 def _cases_text(cases: Sequence[Case]) -> str:

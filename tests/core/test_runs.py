@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segclf.core.errors import UsageError
-from segclf.core.runs import Run, find_run, safe_name, shown
+from segclf.core.runs import Run, find_run, named_run, safe_name, shown
 
 
 @pytest.fixture
@@ -35,12 +35,34 @@ def test_a_run_is_found_by_name_and_by_folder(runs):
     assert find(runs / "old", runs) == Run(runs / "old")
 
 
-@pytest.mark.parametrize("name", ["empty", "nowhere"])
-def test_a_named_run_that_lacks_it_is_an_error_with_the_command(runs, name):
+def test_a_data_folder_of_the_same_name_does_not_hide_the_run(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    (runs / "runs" / "phantom" / "predict").mkdir(parents=True)
+    (runs / "runs" / "phantom" / "predict" / "a.json").touch()
+    (runs / "phantom").mkdir()
+    assert find(Path("phantom"), Path("runs")) == Run(Path("runs/phantom"))
+    (runs / "phantom" / "config.yaml").touch()
+    assert named_run(Path("phantom")) == Run(Path("phantom"))
+    (runs / "data").mkdir()
+    assert named_run(Path("data")) == Run(Path("runs/data"))
+    assert named_run(Path("runs/phantom")) == Run(Path("runs/phantom"))
+    assert named_run(Path("new name")) == Run(Path("runs/new_name"))
+
+
+def test_a_named_run_that_lacks_it_is_an_error_with_the_command(runs):
     with pytest.raises(UsageError) as caught:
-        find(Path(name), runs)
-    assert caught.value.wrong == f"the run {name!r} has no predict/*.json."
-    assert caught.value.fix == f"run: segclf predict --run {name}"
+        find(Path("empty"), runs)
+    assert caught.value.wrong == "the run 'empty' has no predict/*.json."
+    assert caught.value.fix == "run: segclf predict --run empty"
+
+
+def test_a_run_that_is_not_there_is_an_error_with_near_names(runs):
+    (runs / "new" / "config.yaml").touch()
+    with pytest.raises(UsageError) as caught:
+        find(Path("neww"), runs)
+    assert caught.value.wrong == "there is no run called 'neww'."
+    assert caught.value.where == "--run neww"
+    assert caught.value.fix == "did you mean 'new'?"
 
 
 def test_without_any_run_the_error_says_what_makes_one(tmp_path):

@@ -43,19 +43,53 @@ def study(tmp_path, monkeypatch):
     return SimpleNamespace(calls=calls, broken=broken)
 
 
-def test_a_failed_cell_is_noted_and_only_it_runs_again(study):
+def test_a_failed_cell_is_noted_costs_no_other_and_is_run_again(study):
     study.broken.add(("classify", 0))
     assert results.main(["busi_lesion"]) == 6
     assert study.calls == [("segment", 0), ("classify", 0), ("segment", 1), ("classify", 1)]
     entry = read_json(results.TABLE)["busi_lesion"]
-    assert entry["cells"]["classify fold 0"] == {"failed": "the loss is NaN."}
+    assert entry["cells"]["classify fold 0"]["failed"] == "the loss is NaN."
     assert "measured" not in entry
     assert "classify fold 0 the loss is NaN." in results.PAGE.read_text()
     study.broken.clear()
     study.calls.clear()
     assert results.main(["busi_lesion"]) == 0
-    assert study.calls == [("classify", 0)]
-    assert read_json(results.TABLE)["busi_lesion"]["measured"] == 1
+    assert ("classify", 0) in study.calls  # the stages keep what is finished
+    entry = read_json(results.TABLE)["busi_lesion"]
+    assert entry["measured"] == len(study.calls)
+    assert "failed" not in entry["cells"]["classify fold 0"]
+
+
+def test_a_change_of_the_recipe_marks_the_cell_instead_of_measuring_old_weights(study):
+    assert results.main(["busi_lesion"]) == 0
+    study.broken.add(("segment", 0))  # as the stage refuses weights of another recipe
+    assert results.main(["busi_lesion"]) == 6
+    assert "segment fold 0 the loss is NaN." in results.PAGE.read_text()
+
+
+def test_the_time_of_an_interrupted_cell_counts(study, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(results.time, "monotonic", lambda: now[0])
+
+    def interrupted(*_, **__):
+        now[0] += 120
+        raise KeyboardInterrupt
+
+    whole = results.STAGES["segment"]
+    monkeypatch.setitem(results.STAGES, "segment", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        results.main(["busi_lesion"])
+
+    def slow(*args, **more):
+        now[0] += 60
+        whole(*args, **more)
+
+    monkeypatch.setitem(results.STAGES, "segment", slow)
+    assert results.main(["busi_lesion"]) == 0
+    assert results.main(["busi_lesion"]) == 0  # nothing is left to do: the time stays
+    cells = read_json(results.TABLE)["busi_lesion"]["cells"]
+    assert cells["segment fold 0"] == {"minutes": 3.0}
+    assert cells["segment fold 1"] == {"minutes": 1.0}
 
 
 def test_while_the_first_cell_runs_the_others_read_not_run(study, monkeypatch):

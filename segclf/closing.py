@@ -1,0 +1,36 @@
+"""The first and last lines of a command: its run, what it wrote, what to run next."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from segclf.console import answer, say
+from segclf.core.errors import ExitCode
+
+
+def same_run(exp: Any, *given: object, other: Path | None = None) -> str:  # noqa: ANN401
+    """Options by which the next command works on the same run (where one was said) and cases."""
+    path = exp.run.path
+    named = f" --run {path.name if path.parent.name == 'runs' else path}" if any(given) else ""
+    return named + (f" --manifest {other}" if other else "")
+
+
+def announce(exp: Any) -> None:  # noqa: ANN401 (Experiment, whose import would cost seconds)
+    """First line of a command: the run it works on, and whether the data are synthetic."""
+    kind = "data: phantom (synthetic) · " if exp.recipe.data == "phantom" else ""
+    say(f"{kind}run: {exp.run.path}")
+
+
+def done(path: Path, then: str, as_json: bool, text: str = "") -> None:
+    """Last lines of a command: what was written, and what to run next."""
+    body = f"{text}\n" if text else ""
+    answer({"wrote": path, "next": then}, f"{body}wrote {path}\nnext: {then}", as_json=as_json)
+
+
+def quarantined(results: list[Any], n_skipped: int = 0) -> None:
+    """End with exit code 4 if cases were set aside."""
+    n = n_skipped + sum(result.n_quarantined for result in results)
+    if n:
+        say(f"{n} cases were set aside; why: quarantine.jsonl, skipped_rows.json in predict/")
+        raise typer.Exit(ExitCode.QUARANTINED)

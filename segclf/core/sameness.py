@@ -1,0 +1,52 @@
+"""Which settings decide what is trained, and what differs between two recipes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from segclf.core.config import Recipe
+
+DATA_SETTINGS = (
+    "seed", "data", "columns", "findings", "exclusive", "mask_values", "mask_class",
+    "mask_class_empty", "split",
+)  # fmt: skip
+"""What the cases and the split are."""
+SHARED_SETTINGS = (
+    "seed", "exclusive", "columns", "mask_values", "mask_class", "mask_class_empty", "image",
+    "augment", "network", "train",
+)  # fmt: skip
+"""What every training depends on; the same for all networks of a run, so that they compare."""
+WITHOUT_EFFECT = (
+    "image.cache_gib",
+    "train.workers",
+    "train.keep_checkpoints",
+    "train.checkpoint_every",
+    "train.tensorboard",
+)
+"""Settings that may change: the weights do not depend on them."""
+
+
+def flat_settings(recipe: Recipe, names: Iterable[str]) -> dict[str, Any]:
+    """The named sections or settings as `section.key` to plain value, but `WITHOUT_EFFECT`."""
+    plain = recipe.model_dump(mode="json")
+    flat: dict[str, Any] = {}
+    for name in names:
+        section, _, key = name.partition(".")
+        _flatten(name, plain[section][key] if key else plain[section], flat)
+    return {key: value for key, value in flat.items() if key not in WITHOUT_EFFECT}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """One line per key whose value changed, `key: before -> now`."""
+    return [
+        f"{key}: {before.get(key, '(absent)')!r} -> {now.get(key, '(absent)')!r}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _flatten(name: str, value: Any, into: dict[str, Any]) -> None:  # noqa: ANN401 (plain data)
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            _flatten(f"{name}.{key}", inner, into)
+    else:
+        into[name] = value
