@@ -17,7 +17,7 @@ from segclf.core.records import Case
 from segclf.core.scoretable import write_scores
 from segclf.data import Batch
 from segclf.manifest import CaseTable, cases_of
-from segclf.networks import Classifier, build_classifier, finding_logits
+from segclf.networks import Classifier, build_classifier, check_network, finding_logits
 from segclf.training import (
     MEASURES,
     ModelCard,
@@ -81,6 +81,7 @@ def train_classifier(
         table_sha256=table.sha256,
         fold=fold,
         resume=resume,
+        check=partial(check_network, recipe.network, spatial_dims=recipe.image.spatial_dims),
         on_event=on_event,
     )
     if prepared is None:

@@ -10,7 +10,7 @@ from segclf.networks.segmenter import (
     build_classifier,
     build_segmenter,
 )
-from segclf.networks.table import NETWORKS
+from segclf.networks.table import NETWORKS, check_network
 
 __all__ = [
     "NETWORKS",
@@ -23,6 +23,7 @@ __all__ = [
     "Steps",
     "build_classifier",
     "build_segmenter",
+    "check_network",
     "finding_logits",
     "load_encoder",
     "save_encoder",

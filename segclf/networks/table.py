@@ -56,6 +56,17 @@ def build_parts(
         )
 
 
+def check_network(settings: NetworkSettings, *, spatial_dims: int) -> None:
+    """Refuse, before images are read, a network that cannot be built; no weights are loaded.
+
+    Raises:
+        UsageError: No network has that name.
+        ConfigError: The library refuses the encoder or an option.
+    """
+    scratch = settings.model_copy(update={"pretrained": None})
+    build_parts(scratch, n_channels=1, n_outputs=1, spatial_dims=spatial_dims)
+
+
 @contextmanager
 def relayed(settings: NetworkSettings) -> Iterator[None]:
     """Turn what a library raises while a network is built or tried into a ConfigError."""

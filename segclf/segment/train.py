@@ -10,7 +10,7 @@ from segclf.core.config import Recipe
 from segclf.data import Batch
 from segclf.losses import build_loss
 from segclf.manifest import CaseTable, cases_of
-from segclf.networks import Segmenter, build_segmenter, set_output_bias
+from segclf.networks import Segmenter, build_segmenter, check_network, set_output_bias
 from segclf.segment.infer import window_px
 from segclf.segment.measure import measure_masks, pixel_prior
 from segclf.training import (
@@ -70,6 +70,7 @@ def train_segmenter(
         table_sha256=table.sha256,
         fold=fold,
         resume=resume,
+        check=partial(_check, recipe),
         on_event=on_event,
     )
     if prepared is None:
@@ -124,6 +125,11 @@ def collapse_message(numbers: Numbers, recipe: Recipe) -> str:
         f"the segmenter has collapsed: mean Dice on the {n_positive} positive validation masks is "
         f"{dice:.3f}, so its masks say nothing. Try: {'; '.join(hints)}"
     )
+
+
+def _check(recipe: Recipe) -> None:
+    build_loss(recipe.loss, exclusive=recipe.exclusive)
+    check_network(recipe.network, spatial_dims=recipe.image.spatial_dims)
 
 
 def _new_task(

@@ -57,6 +57,7 @@ def begin_training(
     table_sha256: str,
     fold: int | None,
     resume: bool,
+    check: Callable[[], None],
     on_event: EventSink | None,
 ) -> Prepared | None:
     """Claim `folder` and read every case; None if the training in it has already ended.
@@ -73,6 +74,7 @@ def begin_training(
         table_sha256: Hash of the manifest.
         fold: The fold, if there are folds.
         resume: Whether a training that has begun may be continued.
+        check: Raises if the recipe cannot be trained; called before the first case is read.
         on_event: Told the progress, and how many cases cannot be used.
 
     Raises:
@@ -91,6 +93,8 @@ def begin_training(
     )
     if claim_folder(folder, identity, resume=resume):
         return None
+    with initial_weights(recipe.seed):  # what is built to see whether it can be draws nothing
+        check()
     n_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     cache = CaseCache([*train, *val], recipe, folder / CACHE, processes=n_ranks)
     good, bad = prepare_cases([*train, *val], recipe, cache, on_event)
@@ -102,7 +106,8 @@ def begin_training(
     _require_cases(usable, bad)
     write_quarantine(folder, bad)
     if bad and on_event is not None:
-        message = f"{len(bad)} cases cannot be used, see {QUARANTINE}; the first: {bad[0][0]}"
+        n_cases = f"{len(bad)} case{'s' * (len(bad) != 1)}"
+        message = f"{n_cases} cannot be used, see {QUARANTINE}; the first: {bad[0][0]}"
         on_event({"kind": "warning", "about": "quarantine", "message": f"{message} ({bad[0][1]})"})
     n_channels = len(cache.get(usable["train"][0]).image)
     return Prepared(
@@ -209,6 +214,13 @@ def write_quarantine(folder: Path, bad: Sequence[Quarantined]) -> None:
         for case_id, reason, message in bad
     ]
     write_text(folder / QUARANTINE, "".join(lines))
+
+
+def read_quarantine(folder: Path) -> set[str]:
+    """Ids of the cases that a stage has set aside in its folder."""
+    path = folder / QUARANTINE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {json.loads(line)["case_id"] for line in lines}
 
 
 def drop_cache(folder: Path) -> None:

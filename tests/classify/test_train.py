@@ -14,6 +14,7 @@ from segclf.data import eval_batches
 from segclf.networks import finding_logits
 from segclf.segment import load_segmenter
 from segclf.segment.train import _new_network as new_segmenter
+from segclf.training.cases import read_quarantine
 
 ARTEFACTS = ("model.safetensors", "model.json", "metrics.jsonl", "classifier.json")
 
@@ -92,6 +93,7 @@ def test_test_labels_and_images_never_enter(shades, tmp_path):
     assert "c20" not in set(read_scores(other)["case_id"])
     assert "c22" in set(read_scores(other)["case_id"])
     (line,) = (other / "quarantine.jsonl").read_text().splitlines()
+    assert read_quarantine(other) == {json.loads(line)["case_id"]}
     assert json.loads(line)["case_id"] == "c20"
 
 
@@ -119,6 +121,14 @@ def test_an_unknown_head_lists_the_known_ones(shades, tmp_path):
     with pytest.raises(UsageError, match="no head called 'softmaxx'") as caught:
         train_classifier(*shades(classify={"head": "softmaxx"}), tmp_path / "run")
     assert "softmax" in caught.value.fix
+
+
+def test_an_unknown_network_is_found_before_any_image_is_read(shades, tmp_path):
+    table, split, recipe = shades(network={"name": "unett", "options": {}})
+    for case in table.cases:
+        case.images[0].unlink()
+    with pytest.raises(UsageError, match="no network called 'unett'"):
+        train_classifier(table, split, recipe, tmp_path / "run")
 
 
 def test_a_classifier_is_no_segmenter(shades, tmp_path):

@@ -6,9 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-from segclf.core.errors import DataError, IntegrityError, StoppedError, UsageError
+from segclf.core.errors import (
+    DataError,
+    IntegrityError,
+    SegclfError,
+    StoppedError,
+    UsageError,
+)
 from segclf.data import eval_batches
 from segclf.segment import infer_logits, load_segmenter, train_segmenter
+from segclf.training.cases import read_quarantine
 
 ARTEFACTS = ("model.safetensors", "model.json", "metrics.jsonl")
 
@@ -46,6 +53,31 @@ def test_test_cases_never_enter(drawn, tmp_path):
     clean = train_segmenter(table, split, recipe, tmp_path / "a")
     other = train_segmenter(planted, split, recipe, tmp_path / "b")
     assert artefacts(clean) == artefacts(other)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"network": {"name": "unett", "options": {}}}, "there is no network called 'unett'"),
+        (
+            {"network": {"name": "unet", "encoder": "resnet81", "options": {}}},
+            "SMP has no encoder called 'resnet81'",
+        ),
+        ({"network": {"options": {"chanels": [8]}}}, "refuses its settings"),
+        ({"loss": {"name": "dicee"}}, "there is no loss called 'dicee'"),
+        ({"loss": {"name": "dice", "options": {"x": 1}}}, "has no option 'x'"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_found_before_any_image_is_read(
+    drawn, tmp_path, settings, says
+):
+    table, split, recipe = drawn(**settings)
+    for case in table.cases:
+        case.images[0].unlink()
+    events = []
+    with pytest.raises(SegclfError, match=says):
+        train_segmenter(table, split, recipe, tmp_path / "run", on_event=events.append)
+    assert events == []
 
 
 def test_training_twice_gives_the_same_bytes_and_another_seed_others(drawn, tmp_path):
@@ -150,8 +182,10 @@ def test_a_broken_training_image_is_set_aside_and_counted(drawn, tmp_path):
     card = load_segmenter(folder)[1]
     assert (card.n_train, card.n_quarantined) == (9, 1)
     (line,) = (folder / "quarantine.jsonl").read_text().splitlines()
+    assert read_quarantine(folder) == {json.loads(line)["case_id"]}
+    assert read_quarantine(tmp_path) == set()
     assert json.loads(line)["case_id"] == "c3"
-    assert any("1 cases cannot be used" in event.get("message", "") for event in events)
+    assert any("1 case cannot be used" in event.get("message", "") for event in events)
 
 
 def test_training_masks_without_a_positive_pixel_are_refused(drawn, tmp_path):
