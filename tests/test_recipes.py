@@ -1,6 +1,8 @@
 """Every recipe in configs/ fits the settings, says how to run it, and reads its data."""
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ import pytest
 from segclf.core.config import load_recipe
 from segclf.manifest import make_split, read_fold_file, read_manifest
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 def test_there_are_recipes():
@@ -26,7 +29,24 @@ def test_a_recipe_fits_the_settings_and_its_name(path):
 def test_a_recipe_opens_with_its_command_and_what_to_expect(path):
     header = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
     assert f"--config configs/{path.name}" in header
-    assert "Expected:" in header
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_numbers_in_a_header_are_those_of_the_results(path):
+    header = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    entry = json.loads((ROOT / "docs" / "results.json").read_text())[path.stem]
+    measured = {row["method"]: row["estimate"] for row in entry["metrics"] if is_main(row, entry)}
+    stated = re.search(r"AUROC (.*?) \(docs/results\.md\)", " ".join(header.split("#")))
+    assert stated is not None
+    pairs = dict(pair.rsplit(maxsplit=1) for pair in " ".join(stated[1].split()).split(", "))
+    assert pairs == {method: f"{value:.3f}" for method, value in measured.items()}
+    dice = next(row["estimate"] for row in entry["overlap"] if row["metric"] == "dice")
+    assert f"Dice on positives {dice:.3f}" in " ".join(header.replace("#", " ").split())
+    assert entry["steps"] == load_recipe(path).train.steps
+
+
+def is_main(row, entry):
+    return row["metric"] == "auroc" and row["finding"] == entry["findings"][0]
 
 
 @pytest.mark.realdata

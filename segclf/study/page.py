@@ -31,6 +31,11 @@ thresholds and tau come from the validation part of each fold, AUROC is computed
 averaged, and intervals (95 %) resample patients. Segmenter and classifier have the same encoder,
 cases, augmentation, steps and selection rule, and start from random weights. A cell that has not
 run reads "not run".
+
+`tau`, `mean` and `max` are the same segmenter's masks, summarized in three ways. `tau` decides by
+the area above a fitted probability and ranks by the mean probability, as in the paper, so its
+AUROC is that of `mean`.
+`column:<name>` is a trivial baseline: the value of that column alone.
 """
 
 
@@ -38,6 +43,36 @@ def results_page(results: dict[str, Any]) -> str:
     """The page as Markdown."""
     parts = [HEADER, *(_recipe_part(name, results.get(name, {})) for name in TITLES)]
     return "\n".join(parts)
+
+
+def measured_line(entry: dict[str, Any]) -> str:
+    """Time and main numbers of a recipe in one line, as its header carries them."""
+    minutes = {
+        stage: [cell["minutes"] for key, cell in entry["cells"].items() if key.startswith(stage)]
+        for stage in ("segment", "classify")
+    }
+    finding = entry["findings"][0]
+    auroc = {
+        row["method"]: f"{row['method']} {row['estimate']:.3f}"
+        for row in entry["metrics"]
+        if row["metric"] == "auroc" and row["finding"] == finding
+    }
+    dice = next(
+        row["estimate"]
+        for row in entry["overlap"]
+        if row["metric"] == "dice" and row["finding"] == finding
+    )
+    shown = [auroc[name] for name in ("mean", "max", "tau", "classifier")]
+    baselines = [text for name, text in auroc.items() if name.startswith("column:")]
+    return (
+        f"segmenter {_mean(minutes['segment'])} and classifier {_mean(minutes['classify'])} min "
+        f"per fold (one thread each); Dice on positives {dice:.3f}; AUROC "
+        f"{', '.join(shown + baselines)}"
+    )
+
+
+def _mean(values: list[float]) -> str:
+    return f"{sum(values) / len(values):.1f}"
 
 
 def _recipe_part(name: str, entry: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from segclf.core.provenance import hardware, versions
 from segclf.core.statstable import read_statistics
 from segclf.evaluate import column_scores, evaluate_scores, overlap_rows
 from segclf.experiment import Experiment, new_experiment
-from segclf.study.page import results_page
+from segclf.study.page import measured_line, results_page
 
 RULES = ("mean", "max", "tau")
 BASELINES: dict[str, tuple[tuple[str, bool], ...]] = {
@@ -75,6 +75,7 @@ def main(names: list[str]) -> int:
         if all("minutes" in cell and "failed" not in cell for cell in done):
             entry |= measure(exp, BASELINES[name])
             save(results)
+            say(f"{name}: {measured_line(entry)}")
     return code
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segclf.study.page import predictive_values, results_page
+from segclf.study.page import measured_line, predictive_values, results_page
 
 
 def metric(name, estimate, **more):
@@ -53,3 +53,20 @@ def test_predictive_values_without_decisions_are_not_estimable(values):
 
 def test_a_predictive_value_without_such_decisions_is_undefined():
     assert predictive_values(0.0, 1.0, 0.1)[0].startswith("undefined")
+
+
+def test_the_line_of_a_recipe_has_mean_times_and_the_first_findings_numbers():
+    own = entry()
+    own["cells"] = {
+        "segment fold 0": {"minutes": 4.0},
+        "segment fold 1": {"minutes": 5.0},
+        "classify fold 0": {"minutes": 1.5},
+    }
+    names = {"tau": 0.8, "mean": 0.7, "max": 0.6, "classifier": 0.5, "column:slice": 0.4}
+    own["metrics"] = [metric("auroc", value) | {"method": name} for name, value in names.items()]
+    own["metrics"].append(metric("auroc", 0.99) | {"method": "tau", "finding": "other"})
+    own["overlap"] = [metric("dice", 0.31) | {"method": "segmenter"}]
+    assert measured_line(own) == (
+        "segmenter 4.5 and classifier 1.5 min per fold (one thread each); Dice on positives 0.310; "
+        "AUROC mean 0.700, max 0.600, tau 0.800, classifier 0.500, column:slice 0.400"
+    )

@@ -38,6 +38,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setenv("SEGCLF_REALDATA", str(tmp_path))
     monkeypatch.setattr(results, "STAGES", stages)
     monkeypatch.setattr(results, "new_experiment", lambda *_: exp)
+    monkeypatch.setattr(results, "measured_line", lambda _: "numbers")
     monkeypatch.setattr(results, "measure", lambda *_: {"measured": len(calls)})
     (tmp_path / "docs").mkdir()
     return SimpleNamespace(calls=calls, broken=broken)
