@@ -1,13 +1,20 @@
 """What is installed and what the hardware can do; names the fix of a broken installation."""
 
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 
 from segclf.core.provenance import hardware, package_version, versions
 
 MISMATCH_SIGN = "torchvision::nms does not exist"
+TESTED_PAIR = ("2.15.0", "0.29.2")
+"""Versions of torch and torchvision that the tests run with; both from PyPI."""
 
 
 def examine() -> dict[str, Any]:
@@ -37,27 +44,56 @@ def torchvision_problem() -> str | None:
 
 def mismatch_message(last_line: str) -> str:
     """The sentence and the fix for a torchvision that cannot be imported."""
-    cause = "come from different sources" if MISMATCH_SIGN in last_line else "do not work together"
-    return (
-        f"torch {package_version('torch')} and torchvision {package_version('torchvision')} {cause}"
-        f" ({last_line}). Fix: {repair_command()}"
+    torch, torchvision = package_version("torch"), package_version("torchvision")
+    cause, fix = judge_pair(torch, torchvision, required_torch(), last_line)
+    return f"torch {torch} and torchvision {torchvision} {cause} ({last_line}). Fix: {fix}"
+
+
+def required_torch() -> str:
+    """The versions of torch that torchvision's metadata ask for, such as `==2.9.1`; '' if none."""
+    try:
+        wanted = [Requirement(text) for text in requires("torchvision") or ()]
+    except (PackageNotFoundError, InvalidRequirement):
+        return ""
+    return next((str(one.specifier) for one in wanted if one.name == "torch"), "")
+
+
+def judge_pair(
+    torch: str | None, torchvision: str | None, required: str, last_line: str
+) -> tuple[str, str]:
+    """What is wrong with an installed pair, and the pip command that mends it.
+
+    Args:
+        torch: Installed version; None if it is not installed.
+        torchvision: Installed version; None if it is not installed.
+        required: From `required_torch`.
+        last_line: What the import said.
+    """
+    if torch is None or torchvision is None:
+        return "are not both installed", _install(*TESTED_PAIR)
+    pair = torch.partition("+")[0], torchvision.partition("+")[0]
+    exact = re.fullmatch(r"==([\d.]+)", required)
+    if pair[0] not in SpecifierSet(required):
+        cause = f"are different versions: this torchvision wants torch{required}"
+        return cause, _install(exact[1], pair[1]) if exact else _install(*TESTED_PAIR)
+    is_foreign = (
+        MISMATCH_SIGN in last_line or torch.partition("+")[2] != torchvision.partition("+")[2]
     )
+    cause = "come from different sources" if is_foreign else "do not work together"
+    # a lower bound does not say that the two belong together; an exact version and a test do
+    return cause, _install(*(pair if exact else TESTED_PAIR))
 
 
-def repair_command() -> str:
-    """The pip command that reinstalls a matching pair from one source."""
-    torch = (package_version("torch") or "2.15.0").partition("+")[0]
-    torchvision = (package_version("torchvision") or "0.29.2").partition("+")[0]
+def _install(torch: str, torchvision: str) -> str:
     return f"pip install --force-reinstall torch=={torch} torchvision=={torchvision}"
 
 
 def _torch_facts() -> dict[str, Any]:
     import torch
 
-    from segclf.training import pick_precision
+    from segclf.training.runtime import has_bf16, pick_device, pick_precision
 
-    cpu = torch.backends.cpu.get_cpu_capability()
-    flags = _cpu_flags()
+    device = pick_device()
     devices = ["cpu"]
     if torch.cuda.is_available():
         devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -66,22 +102,14 @@ def _torch_facts() -> dict[str, Any]:
     return {
         "build": torch.__version__,
         "devices": devices,
+        "picked": device.type,
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
-        "cpu_capability": cpu,
-        "bf16_in_hardware": bool(flags & {"amx_bf16", "avx512_bf16"}),
-        "amx": "amx_bf16" in flags,
-        "precision_auto": pick_precision("auto", torch.device("cpu")),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "bf16_in_hardware": has_bf16(device),
+        "amx": bool(torch.cpu.get_capabilities().get("amx_bf16")),
+        "precision_auto": pick_precision("auto", device),
     }
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            line = next((line for line in stream if line.startswith("flags")), "")
-    except OSError:
-        return set()
-    return set(line.split())
 
 
 def doctor_text(facts: dict[str, Any]) -> str:
