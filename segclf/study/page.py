@@ -66,7 +66,7 @@ def measured_line(entry: dict[str, Any]) -> str:
     baselines = [text for name, text in auroc.items() if name.startswith("column:")]
     return (
         f"segmenter {_mean(minutes['segment'])} and classifier {_mean(minutes['classify'])} min "
-        f"per fold (one thread each); Dice on positives {dice:.3f}; AUROC "
+        f"per fold (threads: {entry['hardware']['threads']}); Dice on positives {dice:.3f}; AUROC "
         f"{', '.join(shown + baselines)}"
     )
 
