@@ -16,13 +16,13 @@ from segclf.core.errors import UsageError
 from segclf.core.records import Case
 from segclf.core.runs import shown
 from segclf.core.scoretable import RECORD, read_record, read_scores
+from segclf.core.text import plural
 from segclf.data import read_truth
 from segclf.evaluate.groups import parse_shortcut
 from segclf.experiment import Experiment
 from segclf.io import read_image
 from segclf.predict import predict_maps
 from segclf.report import GalleryItem, ReportContent, pick_errors, planes_of, write_report
-from segclf.report.text import plural
 
 GALLERY_RULE = "tau"
 

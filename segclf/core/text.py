@@ -1,4 +1,4 @@
-"""Foreign texts (ids, headers, messages) without what cannot be seen."""
+"""Words for people: foreign texts without what cannot be seen, and how many of something."""
 
 import unicodedata
 
@@ -20,3 +20,14 @@ def visible(text: str, *, instead: str = "", keep: str = "") -> str:
         else character
         for character in text
     )  # fmt: skip
+
+
+def plural(word: str) -> str:
+    """Several of what `word` names."""
+    is_y = word[-1:] == "y" and word[-2:-1] not in tuple("aeiou")
+    return f"{word[:-1]}ies" if is_y else f"{word}s"
+
+
+def counted(n: int, word: str) -> str:
+    """`n` of what `word` names: `1 patient`, `2 patients`."""
+    return f"{n} {word if n == 1 else plural(word)}"

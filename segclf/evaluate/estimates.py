@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
+from segclf.core.text import plural
 from segclf.evaluate.metrics import Metric
 from segclf.evaluate.resample import Replicates
 
@@ -66,19 +67,25 @@ def estimate(
         unfit: Why the metric has no meaning here; empty if it has.
     """
     used = counts.used_by(metric)
-    small = [f"{n} {kind}" for kind, n in used.items() if n < settings.min_group]
+    small = {kind: n for kind, n in used.items() if n < settings.min_group}
     if unfit or small or np.isnan(values[0]):
-        few = f"{' and '.join(small)} {unit}s (fewer than {settings.min_group})" if small else ""
+        few = f"{_patients(small, unit)} (fewer than {settings.min_group})" if small else ""
         reason = unfit or few or f"undefined: {metric.undefined_for}"
         return Estimate(np.nan, np.nan, np.nan, 0, reason)
     agreed = f"every resample gives {values[0]:.3g}"
     if values[0] == (1.0 if metric.higher_is_better else 0.0):
-        whom = " and ".join(f"{n} {kind}" for kind, n in used.items())
-        agreed = f"no errors among {whom} {unit}s"
+        agreed = f"no errors among {_patients(used, unit)}"
     lo, hi, n_usable, reason = percentile(values[1:], settings.confidence, agreed=agreed)
     kind, n = min(used.items(), key=lambda item: item[1])
-    warning = f"{FEW_WORDS}: {n} {kind} {unit}s" if n < FEW and not np.isnan(lo) else ""
+    is_few = n < FEW and not np.isnan(lo)
+    warning = f"{FEW_WORDS}: {_patients({kind: n}, unit)}" if is_few else ""
     return Estimate(float(values[0]), lo, hi, n_usable, join(reason, warning))
+
+
+def _patients(n_of_kind: dict[str, int], unit: str) -> str:
+    """`1 negative patient`, `2 positive and 1 negative patients`."""
+    words = " and ".join(f"{n} {kind}" for kind, n in n_of_kind.items())
+    return f"{words} {unit if list(n_of_kind.values()) == [1] else plural(unit)}"
 
 
 def percentile(

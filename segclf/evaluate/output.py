@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from segclf.core.atomic import atomic_path, write_json
+from segclf.core.text import counted, plural
 from segclf.evaluate.estimates import FEW, FEW_WORDS, Row
 from segclf.evaluate.run import Evaluation
 
@@ -47,7 +48,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
         left_out[entry["reason"]] = left_out.get(entry["reason"], 0) + n_cases
     lines += [f"left out: {n} rows: {reason}" for reason, n in left_out.items()]
     if any(FEW_WORDS in row["reason"] for row in rows):
-        lines.append(f"*: {FEW_WORDS} (fewer than {FEW} {ledger['unit']}s of a class)")
+        lines.append(f"*: {FEW_WORDS} (fewer than {FEW} {plural(ledger['unit'])} of a class)")
     n_missing = sum(np.isnan(row["estimate"]) for row in rows)
     if n_missing:
         lines.append(
@@ -65,7 +66,8 @@ def _overall_lines(rows: list[Row], ledger: Row) -> Iterator[str]:
     for n_cases, n_positive, n_patients in dict.fromkeys(sizes):
         yield (
             f"{rows[0]['finding']}: {n_cases} test cases, {n_positive} positive, "
-            f"{n_patients} {unit}s; {ledger['confidence']:.0%} intervals: {rows[0]['interval']}"
+            f"{counted(n_patients, unit)}; {ledger['confidence']:.0%} intervals: "
+            f"{rows[0]['interval']}"
         )
     yield f"  {'method':<20} {'AUROC':<23} {'sensitivity':<23} specificity"
     for method, found in by_method.items():

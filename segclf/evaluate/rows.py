@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
+from segclf.core.text import counted
 from segclf.evaluate.estimates import Counts, Row, average_cells, estimate, join, nanmean
 from segclf.evaluate.metrics import Metric
 from segclf.evaluate.resample import Replicates, Slice
@@ -114,7 +115,7 @@ def _left_out(
 ) -> str:
     if metric.needs == "decision":
         n = int(is_undecided.sum())
-        return f"{n} rows without a decision left out" if n else ""
+        return f"{counted(n, 'row')} without a decision left out" if n else ""
     n_undefined = int((np.isnan(by_fold) & has_block).sum())
     what = "folds" if has_block.shape[0] == 1 else "folds and seeds"
     return (

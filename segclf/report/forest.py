@@ -6,10 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
+from segclf.core.text import plural
 from segclf.report.rows import Row, distinct, is_missing, one_per, where
 from segclf.report.svg import INKS, MARKERS, new_figure, series_ink, styled
 from segclf.report.tables import group_name
-from segclf.report.text import count, number, plain, plural
+from segclf.report.text import count, number, plain
 
 LINE_IN = 0.2
 PLOT = (0.27, 0.66)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 
+from segclf.core.text import plural
 from segclf.report.rows import Row, distinct, is_missing, one_per, where
-from segclf.report.text import MISSING, count, number, plain, plural
+from segclf.report.text import MISSING, count, number, plain
 
 METRIC_NAMES = {
     "auroc": "AUROC",

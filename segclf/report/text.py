@@ -58,9 +58,3 @@ def probability(value: float) -> str:
     if value < 0.0005:
         return "under 0.0005"
     return "over 0.9995" if value > 0.9995 else f"{value:.3g}"
-
-
-def plural(word: str) -> str:
-    """Several of what `word` names."""
-    is_y = word[-1:] == "y" and word[-2:-1] not in tuple("aeiou")
-    return f"{word[:-1]}ies" if is_y else f"{word}s"

@@ -1,6 +1,6 @@
 import pytest
 
-from segclf.core.text import visible
+from segclf.core.text import counted, plural, visible
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,11 @@ def test_a_hidden_character_is_taken_out_or_replaced(character):
 def test_what_can_be_seen_stays():
     text = "Ünïcode 日本 عربي é\N{NO-BREAK SPACE}µm² 😀"
     assert visible(text) == text
+
+
+def test_words_have_a_plural():
+    assert [plural(word) for word in ("patient", "study", "day")] == ["patients", "studies", "days"]
+
+
+def test_one_is_counted_in_the_singular():
+    assert [counted(n, "study") for n in (0, 1, 2)] == ["0 studies", "1 study", "2 studies"]

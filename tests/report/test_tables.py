@@ -18,7 +18,6 @@ from segclf.report.text import (
     count,
     number,
     plain,
-    plural,
     probability,
     without_folders,
 )
@@ -135,10 +134,6 @@ def test_numbers_are_written_for_readers():
     assert [probability(p) for p in (0.0, 0.00012, 0.5, 0.123456, 0.99999)] == [
         "under 0.0005", "under 0.0005", "0.5", "0.123", "over 0.9995",
     ]  # fmt: skip
-
-
-def test_words_have_a_plural():
-    assert [plural(word) for word in ("patient", "study", "day")] == ["patients", "studies", "days"]
 
 
 def test_ids_cannot_hide_or_reorder_text():
