@@ -66,6 +66,9 @@ class Recipe(Settings):
     """CSV or Parquet, one row per case; `${NAME}` environment variables are expanded."""
     data_root: str | None = None
     """Folder that every path of the manifest stays inside; default: the manifest's folder."""
+    side_tables: tuple[str, ...] = ()
+    """Tables keyed by `case_id`, in the manifest's folder or below it, whose filled cells are laid
+    over the manifest in this order: masks, labels, metadata."""
     data: Literal["user", "phantom"] = "user"
     """`phantom` marks every output as made from the built-in synthetic data."""
     columns: dict[str, str] = Field(default_factory=dict)

@@ -6,7 +6,7 @@ from typing import Any
 from segclf.core.config import Recipe
 
 DATA_SETTINGS = (
-    "seed", "data", "columns", "findings", "exclusive", "mask_values", "mask_class",
+    "seed", "data", "side_tables", "columns", "findings", "exclusive", "mask_values", "mask_class",
     "mask_class_empty", "split",
 )  # fmt: skip
 """What the cases and the split are."""

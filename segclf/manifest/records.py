@@ -51,6 +51,8 @@ class CaseTable:
     """Of the bytes of the manifest and of its side tables."""
     root: Path
     """The data root."""
+    manifest_sha256: str = ""
+    """Of the bytes of the manifest alone."""
     problems: tuple[Problem, ...] = ()
     """What is wrong with rows that are not among `cases`, and warnings."""
     recipe: Recipe = field(default_factory=Recipe)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segclf.core.errors import DataError
+from segclf.core.config import Recipe
+from segclf.core.errors import CaseError, ConfigError, DataError
+from segclf.io import confine
 from segclf.manifest.cells import Column
 from segclf.manifest.columns import part_of
 from segclf.manifest.sources import Texts
@@ -29,6 +31,26 @@ class Cells:
     def column(self, name: str) -> Column:
         """The column of a canonical name."""
         return Column(self.headers[name], self.rows, self.texts[name])
+
+
+def named_side_tables(recipe: Recipe, manifest: Path) -> list[Path]:
+    """The side tables that the recipe names: files in the manifest's folder or below it.
+
+    Raises:
+        ConfigError: There is no such file, or it lies elsewhere.
+    """
+    paths = []
+    for text in recipe.side_tables:
+        try:
+            paths.append(confine(text, [manifest.parent]))
+        except CaseError as error:
+            raise ConfigError(
+                f"the side table {text!r} cannot be used: {error.wrong}",
+                where=f"side_tables: {text!r}",
+                expected="a .csv or .parquet file in the manifest's folder, or below it",
+                fix="correct the path; it is relative to the manifest's folder",
+            ) from None
+    return paths
 
 
 def overlay(

@@ -31,7 +31,7 @@ def summarize_table(table: CaseTable, seen: Sequence[Examined]) -> dict[str, Any
         "n_cases": len(table.cases),
         "n_patients": len({case.patient_id for case in table.cases}),
         "findings": _findings(table, seen),
-        "images": _images(seen),
+        "images": _images(table, seen),
         "parts": _parts(table),
         "groups": {column: _group(table, column) for column in columns},
         "roles": dict(table.roles),
@@ -85,13 +85,17 @@ def _areas(k: int, seen: Sequence[Examined]) -> dict[str, Any]:
     return {"n": len(shares), **quantiles}
 
 
-def _images(seen: Sequence[Examined]) -> dict[str, Any]:
-    """How many images have which shape, type and spacing; the most frequent ones."""
+def _images(table: CaseTable, seen: Sequence[Examined]) -> dict[str, Any]:
+    """How many images have which shape, type and spacing; the most frequent ones.
+
+    The spacing is that of the file, else of the manifest, as for training.
+    """
     read = [examined for examined in seen if examined.shape is not None]
     shapes = Counter(" x ".join(map(str, (e.shape or ())[1:])) for e in read)
     spacings = Counter(
-        "none" if e.spacing_mm is None else " x ".join(f"{mm:.4g}" for mm in e.spacing_mm)
-        for e in read
+        " x ".join(f"{mm:.4g}" for mm in e.spacing_mm or case.spacing_mm or ()) or "none"
+        for case, e in zip(table.cases, seen, strict=True)
+        if e.shape is not None
     )
     return {
         "n_read": len(read),

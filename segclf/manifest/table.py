@@ -17,7 +17,7 @@ from segclf.manifest.columns import Layout, missing_column, near, resolve_column
 from segclf.manifest.frame import parsed_frame
 from segclf.manifest.masks import mask_sources, named_files, required_files
 from segclf.manifest.records import CaseTable, Problem, data_error
-from segclf.manifest.side import Cells, overlay
+from segclf.manifest.side import Cells, named_side_tables, overlay
 from segclf.manifest.sources import Texts, expand, parse_table, read_bytes
 
 
@@ -36,7 +36,8 @@ def read_manifest(
     Args:
         recipe: Names the manifest and says what its columns mean.
         base: Folder that relative paths in the recipe start from: the recipe's own folder.
-        side_tables: Tables of `write_side_table`, laid over the manifest in this order.
+        side_tables: Tables of `write_side_table`, laid over the manifest in this order, after
+            those that the recipe names.
         strict: False leaves out rows that cannot be used and lists why in `problems`.
         need_truth: False accepts a manifest without the mask, label and class columns that the
             recipe maps, as for new cases.
@@ -47,6 +48,7 @@ def read_manifest(
         ConfigError: The recipe names columns, findings or variables that are not there.
     """
     path = _manifest_path(recipe, base)
+    side_tables = [*named_side_tables(recipe, path), *side_tables]
     contents = [read_bytes(each) for each in (path, *side_tables)]
     raw = parse_table(contents[0], path.name)
     layout = resolve_columns(list(raw.columns), recipe, need_truth=need_truth)
@@ -67,15 +69,18 @@ def read_manifest(
         raise data_error(errors, path.name)
     bad_rows = {problem.row for problem in errors}
     keep = [row not in bad_rows for row in raw.rows]
-    digests = "".join(hashlib.sha256(content).hexdigest() for content in contents)
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
     return CaseTable(
         cases=tuple(compress(cases, keep)),
         frame=frame.loc[keep].reset_index(drop=True),
         findings=layout.findings,
         roles=_roles(recipe),
         exclusive=recipe.exclusive,
-        sha256=digests if len(contents) == 1 else hashlib.sha256(digests.encode()).hexdigest(),
+        sha256=digests[0]
+        if len(digests) == 1
+        else hashlib.sha256("".join(digests).encode()).hexdigest(),
         root=root,
+        manifest_sha256=digests[0],
         problems=tuple(problems),
         recipe=recipe,
         rows=tuple(compress(raw.rows, keep)),

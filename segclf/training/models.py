@@ -21,7 +21,7 @@ from segclf.training.state import FitResult, Task
 
 WEIGHTS = "model.safetensors"
 MAX_CARD_BYTES = 10_000_000
-PRIVATE = ("manifest", "data_root")
+PRIVATE = ("manifest", "data_root", "side_tables")
 """Settings that name places on the machine of the training; a card does not carry them."""
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -29,11 +29,15 @@ class DataSet:
         write_mask(self.root / name, np.array([[table[c] for c in row] for row in rows], np.uint8))
         return name
 
-    def read(self, text, *, strict=True, side_tables=(), need_truth=True, **settings):
+    def read(
+        self, text, *, strict=True, side_tables=(), need_truth=True, side_tables_of_recipe=(),
+        **settings,
+    ):  # fmt: skip
         """Write the manifest (cells separated by commas, blanks around them allowed); read it."""
         lines = [line.strip() for line in text.strip().splitlines()]
         (self.root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        recipe = make_recipe({"manifest": "manifest.csv", **settings}, where="test")
+        settings |= {"manifest": "manifest.csv", "side_tables": list(side_tables_of_recipe)}
+        recipe = make_recipe(settings, where="test")
         return read_manifest(
             recipe, base=self.root, strict=strict, side_tables=side_tables, need_truth=need_truth
         )

@@ -99,6 +99,14 @@ def test_a_mask_with_another_affine(data, shift_mm, n_errors):
         assert "up to 0.5 mm away" in found[0].wrong
 
 
+def test_the_summary_shows_the_spacing_of_the_file_else_of_the_manifest(data):
+    np.savez(data.root / "v.npz", array=np.arange(80.0).reshape(8, 10), spacing_mm=[0.5, 0.7])
+    rows = ("v.npz,1,2x2", "a.png,0,0.25x1", "b.png,0,", "c.png,1,0.25x1")
+    table = data.read("\n".join(["image,label,spacing_mm", *rows]))
+    counts = check_manifest(table).summary["images"]["spacing_mm"]
+    assert counts == {"0.25 x 1": 2, "0.5 x 0.7": 1, "none": 1}
+
+
 def test_a_mask_with_another_spacing(data):
     np.savez(data.root / "v.npz", array=np.arange(80.0).reshape(8, 10), spacing_mm=[0.5, 0.5])
     np.savez(data.root / "m.npz", array=np.eye(8, 10, dtype=int), spacing_mm=[0.5, 0.7])
