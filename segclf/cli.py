@@ -133,10 +133,10 @@ def train_seg(
     from segclf import pipeline  # torch: seconds, paid once the run is found
 
     with progress("train-seg") as on_event:
-        results = pipeline.train_seg(exp, on_event, fold=fold, resume=resume)
+        pipeline.train_seg(exp, on_event, fold=fold, resume=resume)
     then = f"segclf summarize --rule tau{same_run(exp, config, manifest, run)}"
     done(exp.run.stage("segment"), then, as_json)
-    quarantined(results)
+    quarantined(pipeline.set_aside(exp, "segment", f"predict/{pipeline.OWN}"))
 
 
 @app.command(
@@ -164,7 +164,9 @@ def train_clf(
     with progress("train-clf") as on_event:
         pipeline.train_clf(exp, on_event, fold=fold, resume=resume)
     then = f"segclf eval-subgroups{same_run(exp, config, manifest, run)}"
-    done(exp.run.stage("classify", exp.recipe.classify.head), then, as_json)
+    folder = exp.run.stage("classify", exp.recipe.classify.head)
+    done(folder, then, as_json)
+    quarantined(pipeline.set_aside(exp, f"classify/{exp.recipe.classify.head}"))
 
 
 @app.command(epilog="Example: segclf predict --run my_run --manifest new_cases.csv")
@@ -185,8 +187,9 @@ def predict(
     )
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
+    from segclf.other import other_name, other_than_own
 
-    other, n_skipped = pipeline.other_than_own(exp, manifest), 0
+    other, n_skipped = other_than_own(exp, manifest), 0
     with progress("predict") as on_event:
         if other is None:
             results = [
@@ -197,10 +200,10 @@ def predict(
             results, n_skipped = pipeline.predict_other(
                 exp, other, on_event, fold=fold, save_maps=save_maps
             )
-    name = pipeline.other_name(other) if other else pipeline.OWN
+    name = other_name(other) if other else pipeline.OWN
     then = f"segclf summarize --rule tau{same_run(exp, config, run, other=other)}"
     done(exp.run.stage("predict", name), then, as_json)
-    quarantined(results, n_skipped)
+    quarantined(n_skipped + sum(result.n_quarantined for result in results))
 
 
 @app.command(epilog="Example: segclf summarize --rule tau --t 0.5 --tau 20px")
@@ -225,8 +228,9 @@ def summarize(
     )
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
+    from segclf.other import other_than_own
 
-    other = pipeline.other_than_own(exp, manifest)
+    other = other_than_own(exp, manifest)
     folder, record = pipeline.summarize_masks(exp, rule, t=t, tau=tau, manifest=other)
     then = f"segclf eval-subgroups{same_run(exp, config, run, other=other)}"
     done(folder, then, as_json, record_text(record))
@@ -252,8 +256,9 @@ def eval_subgroups(
     )
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
+    from segclf.other import other_than_own
 
-    other = pipeline.other_than_own(exp, manifest)
+    other = other_than_own(exp, manifest)
     folder, evaluation = pipeline.evaluate(
         exp, by=by or (), shortcut=shortcut, scores=scores or (), manifest=other
     )

@@ -7,6 +7,7 @@ import typer
 
 from segclf.console import answer, say
 from segclf.core.errors import ExitCode
+from segclf.core.text import counted
 
 
 def same_run(exp: Any, *given: object, other: Path | None = None) -> str:  # noqa: ANN401
@@ -28,9 +29,8 @@ def done(path: Path, then: str, as_json: bool, text: str = "") -> None:
     answer({"wrote": path, "next": then}, f"{body}wrote {path}\nnext: {then}", as_json=as_json)
 
 
-def quarantined(results: list[Any], n_skipped: int = 0) -> None:
+def quarantined(n_cases: int) -> None:
     """End with exit code 4 if cases were set aside."""
-    n = n_skipped + sum(result.n_quarantined for result in results)
-    if n:
-        say(f"{n} cases were set aside; why: quarantine.jsonl, skipped_rows.json in predict/")
+    if n_cases:
+        say(f"{counted(n_cases, 'case')} set aside; why: quarantine.jsonl, skipped_rows.json")
         raise typer.Exit(ExitCode.QUARANTINED)

@@ -4,8 +4,8 @@ Each function is one stage: it reads the files of earlier stages from the run fo
 its own, so that any stage can be run again alone. `run_all` is the flow in one piece.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,14 +15,14 @@ from segclf.classify import train_classifier
 from segclf.console import EventSink
 from segclf.core.atomic import atomic_path, sha256_of, write_json
 from segclf.core.errors import UsageError
-from segclf.core.maskstats import MaskStatistics, joined
+from segclf.core.maskstats import joined
 from segclf.core.provenance import record_stage
-from segclf.core.runs import safe_name
 from segclf.core.scoretable import read_scores, write_scores
 from segclf.core.statstable import read_statistics
 from segclf.evaluate import Evaluation, evaluate_scores, overlap_rows, write_evaluation
 from segclf.experiment import Experiment
-from segclf.manifest import CaseTable, cases_of, read_manifest
+from segclf.manifest import CaseTable, cases_of
+from segclf.other import as_test, other_name, other_table, renamed
 from segclf.predict import PredictResult, predict_cases
 from segclf.segment import train_segmenter
 from segclf.summarize import find_summarizer, summarize
@@ -140,10 +140,10 @@ def summarize_masks(
     statistics = read_statistics(predicted_folders(exp))
     frame = split_frame(exp.split, exp.table)
     if manifest is not None:
-        own, frame = _renamed(statistics), frame.assign(case_id="own/" + frame["case_id"])
+        own, frame = renamed(statistics), frame.assign(case_id="own/" + frame["case_id"])
         other = read_statistics(predicted_folders(exp, other_name(manifest)))
         statistics = joined([own, other])
-        frame = _as_test(frame, other_table(exp, manifest), exp.folds())
+        frame = as_test(frame, other_table(exp, manifest), exp.folds())
     scores, record = summarize(
         statistics, frame, rule, exp.recipe.summarize, t=t, tau=tau, seed=exp.recipe.seed
     )
@@ -223,7 +223,7 @@ def evaluate(
         parts.append(other_name(manifest))
         folders, frame = (
             predicted_folders(exp, other_name(manifest)),
-            _as_test(frame.iloc[:0], table, exp.folds()),
+            as_test(frame.iloc[:0], table, exp.folds()),
         )
     folder = exp.run.stage(*parts)
     write_evaluation(folder, evaluation)
@@ -252,44 +252,17 @@ def split_frame(split: pd.DataFrame, table: CaseTable) -> pd.DataFrame:
     return split.merge(metadata, on="case_id", how="left", validate="many_to_one")
 
 
-def other_table(exp: Experiment, manifest: Path) -> CaseTable:
-    """Another manifest read with the run's recipe; rows that cannot be used are left out."""
-    recipe = exp.recipe.model_copy(
-        update={"manifest": manifest.name, "data_root": None, "findings": exp.table.findings}
-    )
-    return read_manifest(recipe, base=manifest.parent, strict=False, need_truth=False)
-
-
-def other_than_own(exp: Experiment, manifest: Path | None) -> Path | None:
-    """`manifest`, or None if it is the one that the run was trained with."""
-    is_own = manifest is not None and other_table(exp, manifest).sha256 == exp.table.sha256
-    return None if is_own else manifest
-
-
-def other_name(manifest: Path) -> str:
-    """Folder name for the predictions of another manifest; another content is another name."""
-    content = sha256_of(manifest)[:8]
-    return safe_name(f"{manifest.resolve().parent.name}-{manifest.stem}-{content}")
-
-
-def _as_test(frame: pd.DataFrame, other: CaseTable, folds: list[int | None]) -> pd.DataFrame:
-    """The run's validation rows and every case of `other` as test rows of each fold."""
-    rows = [
-        other.frame.assign(split="test", fold=pd.array([fold] * len(other.frame), dtype="Int64"))
-        for fold in folds
-    ]
-    return pd.concat([frame.query("split == 'val'"), *rows], ignore_index=True)
-
-
-def _renamed(own: MaskStatistics) -> MaskStatistics:
-    """Statistics whose case ids cannot be those of another manifest."""
-    return replace(own, frame=own.frame.assign(case_id="own/" + own.frame["case_id"]))
-
-
 def predicted_folders(exp: Experiment, cases: str = OWN) -> list[Path]:
     """Where the statistics of a set of cases lie, for the folds that were predicted."""
     folders = [exp.run.stage("predict", cases, fold=fold) for fold in exp.folds()]
     return [folder for folder in folders if any(folder.glob("part-*.json"))]
+
+
+def set_aside(exp: Experiment, *folders: str) -> int:
+    """How many cases the stages in these folders of the run set aside; each counts once."""
+    files = [file for name in folders for file in exp.run.path.glob(f"{name}/**/quarantine.jsonl")]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return len({json.loads(line)["case_id"] for line in lines})
 
 
 def _record(exp: Experiment, stage: str) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -90,3 +91,17 @@ def test_a_wrong_group_a_wrong_bin_and_a_wrong_run_are_four_lines_each(folder):
         assert done.returncode in (2, 3), done.stderr
         assert says in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_an_image_that_cannot_be_read_is_set_aside_and_the_exit_code_says_so(folder):
+    table = pd.read_csv(folder / PHANTOM / "manifest.csv")
+    name = table.query("split == 'train'")["image"].iloc[0]
+    image = folder / PHANTOM / name
+    whole = image.read_bytes()
+    image.write_bytes(whole[:60])
+    for words in (("train-seg", "--run", "damaged"), ("train-clf", "--run", "damaged")):
+        done = segclf(folder, *words, "--config", f"{PHANTOM}/recipe.yaml")
+        assert done.returncode == 4, done.stderr
+        assert "1 case set aside" in done.stderr
+        assert done.stdout.splitlines()[-2].startswith("wrote runs/damaged/")
+    image.write_bytes(whole)

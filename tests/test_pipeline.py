@@ -9,6 +9,7 @@ import pytest
 from segclf import pipeline
 from segclf.core.scoretable import read_record
 from segclf.experiment import new_experiment, open_experiment
+from segclf.other import other_name, other_than_own
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.reporting import make_report
 
@@ -126,7 +127,7 @@ def test_another_manifest_is_predicted_summarized_and_evaluated_with_its_bad_ima
 
 def test_the_runs_own_manifest_is_recognized(home):
     exp = open_finished(home)
-    assert pipeline.other_than_own(exp, home / "data" / "manifest.csv") is None
+    assert other_than_own(exp, home / "data" / "manifest.csv") is None
 
 
 def test_no_patient_id_is_in_any_text_that_a_person_gets(home):
@@ -152,6 +153,6 @@ def test_manifests_of_the_same_name_in_folders_of_the_same_name_are_kept_apart(t
         manifest = tmp_path / site / "data" / "test.csv"
         manifest.parent.mkdir(parents=True)
         manifest.write_text(f"case_id\n{site}1\n")
-        names.append(pipeline.other_name(manifest))
+        names.append(other_name(manifest))
     assert len(set(names)) == 2
     assert all(name.startswith("data-test-") for name in names)

@@ -1,0 +1,51 @@
+"""Cases of another manifest, read as a run reads its own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from segclf.core.atomic import sha256_of
+from segclf.core.maskstats import MaskStatistics
+from segclf.core.runs import safe_name
+from segclf.experiment import Experiment
+from segclf.manifest import CaseTable, read_manifest
+
+
+def other_table(exp: Experiment, manifest: Path) -> CaseTable:
+    """Another manifest read with the run's recipe; rows that cannot be used are left out."""
+    recipe = exp.recipe.model_copy(
+        update={
+            "manifest": manifest.name,
+            "data_root": None,
+            "side_tables": (),
+            "findings": exp.table.findings,
+        }
+    )
+    return read_manifest(recipe, base=manifest.parent, strict=False, need_truth=False)
+
+
+def other_than_own(exp: Experiment, manifest: Path | None) -> Path | None:
+    """`manifest`, or None if it is the one that the run was trained with."""
+    is_own = manifest is not None and sha256_of(manifest) == exp.table.manifest_sha256
+    return None if is_own else manifest
+
+
+def other_name(manifest: Path) -> str:
+    """Folder name for the predictions of another manifest; another content is another name."""
+    content = sha256_of(manifest)[:8]
+    return safe_name(f"{manifest.resolve().parent.name}-{manifest.stem}-{content}")
+
+
+def as_test(frame: pd.DataFrame, other: CaseTable, folds: list[int | None]) -> pd.DataFrame:
+    """The run's validation rows and every case of `other` as test rows of each fold."""
+    rows = [
+        other.frame.assign(split="test", fold=pd.array([fold] * len(other.frame), dtype="Int64"))
+        for fold in folds
+    ]
+    return pd.concat([frame.query("split == 'val'"), *rows], ignore_index=True)
+
+
+def renamed(own: MaskStatistics) -> MaskStatistics:
+    """Statistics whose case ids cannot be those of another manifest."""
+    return replace(own, frame=own.frame.assign(case_id="own/" + own.frame["case_id"]))
