@@ -155,7 +155,7 @@ def agreement(exp: Experiment, frame: pd.DataFrame) -> str | None:
     name, present = parse_shortcut(exp.recipe.evaluate.shortcut, frame, roles=exp.table.roles)
     label = frame[f"label_{finding}"].to_numpy(dtype=float, na_value=np.nan)
     known = ~(np.isnan(present) | np.isnan(label))
-    column = f"{name} goes with {finding}"
+    column = f"{name} equals {finding}"
     frame[column] = np.where(known, present == label, np.nan)
     return column
 

@@ -75,7 +75,7 @@ def test_the_commands_run_in_order_and_end_with_what_was_written_and_what_comes_
         assert segclf(folder, *words).returncode == 0
     page = (folder / "runs/phantom/report/index.html").read_text()
     assert "the thresholds were fitted on cases of the split" in page
-    assert "tube goes with" in page
+    assert "tube equals" in page
 
 
 def test_a_wrong_group_a_wrong_bin_and_a_wrong_run_are_four_lines_each(folder):
