@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
+
+from segclf.cli import app, start_from
 
 COMMANDS = (
     "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "predict", "summarize",
@@ -98,3 +101,18 @@ def test_init_recipe_writes_every_setting_with_its_explanation(tmp_path):
     assert load_recipe(tmp_path / "my.yaml") == Recipe()
     assert "# Share of each batch drawn from cases with a positive label" in text
     assert segclf("init", "recipe", "my.yaml", cwd=tmp_path).returncode == 2  # never overwrites
+
+
+def test_pretrained_is_one_setting_for_both_networks_and_a_file_is_found_from_here(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encoder.safetensors").touch()
+    assert start_from(None) == []
+    assert start_from("imagenet") == ["network.pretrained=imagenet"]
+    assert start_from("encoder.safetensors") == [
+        f"network.pretrained={tmp_path / 'encoder.safetensors'}"
+    ]
+    for command in ("train-seg", "train-clf"):
+        options = {o for p in get_command(app).commands[command].params for o in p.opts}
+        assert "--pretrained" in options
