@@ -1,5 +1,6 @@
-"""For every test: no network beyond this machine, and one thread."""
+"""For every test: no network beyond this machine, and Ctrl-C as a terminal has it."""
 
+import signal
 import socket
 
 import pytest
@@ -18,3 +19,10 @@ def _only_local(self, address):
 def no_network(monkeypatch):
     """Fail a test that opens a connection to anything but this machine."""
     monkeypatch.setattr(socket.socket, "connect", _only_local)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Undo what a shell does to jobs in the background: they, and their children, ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
