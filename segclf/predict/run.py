@@ -1,11 +1,9 @@
 """Cases to committed parts of mask statistics; stopped at any moment, it can be called again."""
 
-import errno
 import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +12,20 @@ import numpy as np
 
 from segclf.core.atomic import hash_of, read_json, write_text
 from segclf.core.config import Recipe
-from segclf.core.errors import IntegrityError, StoppedError
+from segclf.core.errors import IntegrityError
 from segclf.core.maskstats import make_statistics, threshold_index
 from segclf.core.records import Case
-from segclf.core.runs import shown
 from segclf.core.statstable import commit_path, part_path, read_commit, write_identity, write_part
 from segclf.predict.engine import Engine, load_engine, logit_groups
 from segclf.predict.feed import Quarantined, in_thread
 from segclf.predict.identity import check_same, identity_of, input_hash
 from segclf.predict.maps import check_map_kind
 from segclf.predict.rows import CaseRows, case_rows
+from segclf.training.runtime import full_disk_stops
 
 EventSink = Callable[[dict[str, Any]], None]
 QUARANTINE_FILE = "quarantine.jsonl"
 MAPS_FOLDER = "maps"
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,11 @@ def predict_cases(
     maps = None if save_maps is None else (folder / MAPS_FOLDER, save_maps)
     for index in to_make:
         make = functools.partial(case_rows, engine, fold=fold, maps=maps)
-        with _explained(folder):
+        with full_disk_stops(
+            folder,
+            room_for="the next part; finished parts are kept",
+            fix="run the same command again",
+        ):
             groups = in_thread(make, logit_groups(engine, parts[index]), n_waiting=1)
             found = [case for group in groups for case in report(group)]
             _commit(folder, index, found, records[index])
@@ -111,22 +112,6 @@ def _commit(
     aside = [case.record() for case in found if isinstance(case, Quarantined)]
     counts = {"cases": len(found) - len(aside), "quarantined": aside}
     write_part(folder, index, make_statistics(rows), record | counts)
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Say that the disk is full, and that nothing is lost."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise StoppedError(
-            "the disk is full.",
-            where=shown(folder),
-            expected="room for the next part; finished parts are kept",
-            fix="free some space and run the same command again",
-        ) from None
 
 
 def _check_findings(engine: Engine, cases: Sequence[Case], recipe: Recipe) -> None:

@@ -161,8 +161,13 @@ def wait_for_all() -> None:
 
 
 @contextmanager
-def full_disk_stops(folder: Path) -> Iterator[None]:
-    """Turn a full disk inside the block into a `StoppedError`."""
+def full_disk_stops(
+    folder: Path,
+    *,
+    room_for: str = "the next file; the latest checkpoint is kept",
+    fix: str = "add --resume; train.keep_checkpoints=1 needs less",
+) -> Iterator[None]:
+    """Turn a full disk inside the block into a `StoppedError` that says what is kept."""
     try:
         yield
     except OSError as error:
@@ -171,6 +176,6 @@ def full_disk_stops(folder: Path) -> Iterator[None]:
         raise StoppedError(
             "the disk is full.",
             where=shown(folder),
-            expected="room for the next file; the latest checkpoint is kept",
-            fix="free some space and add --resume; train.keep_checkpoints=1 needs less",
+            expected=f"room for {room_for}",
+            fix=f"free some space and {fix}",
         ) from None
