@@ -40,7 +40,11 @@ def test_the_numbers_in_a_header_are_those_of_the_results(path):
     assert stated is not None
     pairs = dict(pair.rsplit(maxsplit=1) for pair in " ".join(stated[1].split()).split(", "))
     assert pairs == {method: f"{value:.3f}" for method, value in measured.items()}
-    dice = next(row["estimate"] for row in entry["overlap"] if row["metric"] == "dice")
+    dice = next(
+        row["estimate"]
+        for row in entry["overlap"]
+        if (row["metric"], row["finding"]) == ("dice", entry["findings"][0])
+    )
     assert f"Dice on positives {dice:.3f}" in " ".join(header.replace("#", " ").split())
     assert entry["steps"] == load_recipe(path).train.steps
 

@@ -63,8 +63,9 @@ def measured_line(entry: dict[str, Any]) -> str:
         for row in entry["overlap"]
         if row["metric"] == "dice" and row["finding"] == finding
     )
-    shown = [auroc[name] for name in ("mean", "max", "tau", "classifier")]
-    baselines = [text for name, text in auroc.items() if name.startswith("column:")]
+    methods = ("mean", "max", "tau", "classifier")
+    shown = [auroc[name] for name in methods]
+    baselines = [text for name, text in auroc.items() if name not in methods]
     return (
         f"segmenter {_mean(minutes['segment'])} and classifier {_mean(minutes['classify'])} min "
         f"per fold (threads: {entry['hardware']['threads']}); Dice on positives {dice:.3f}; AUROC "
