@@ -1,0 +1,189 @@
+"""Score tables made elsewhere: their columns mapped, what they leave out filled in and said."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from segclf.core.catalog import unknown_name
+from segclf.core.errors import DataError, UsageError
+from segclf.core.scoretable import COLUMNS, check_scores
+
+REQUIRED = ("case_id", "score", "label")
+DEFAULTS = {
+    "finding": "finding",
+    "decision_value": "",
+    "threshold": "",
+    "decision": "",
+    "probability": "",
+    "split": "test",
+    "fold": "",
+    "seed": "",
+}
+"""What a column holds that an outside table does not have; blank is 'not known'."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Score tables from outside, and what they say about the cases."""
+
+    scores: pd.DataFrame
+    cases: pd.DataFrame
+    """One row per case: `case_id` and every column that is not of the score table."""
+    roles: dict[str, str]
+    """`derived` for columns that are known for positives only."""
+    notes: tuple[str, ...]
+    """What was filled in, for people."""
+
+
+def read_outside(
+    paths: Sequence[Path], columns: Mapping[str, str] | None = None, *, finding: str = "finding"
+) -> Outside:
+    """Score tables of other tools, one below the other, as one checked score table.
+
+    A file needs `case_id`, `score` and `label`; without `method` it is named after the file,
+    without `patient_id` every case is its own patient. Other columns describe the cases.
+
+    Args:
+        paths: CSV (UTF-8) or Parquet files.
+        columns: Column of the score table to the column of the files that holds it.
+        finding: What the labels mean, where the files do not say.
+
+    Raises:
+        DataError: A file cannot be read, lacks a column, holds a value that does not fit, or
+            contradicts another file about a case.
+        UsageError: A mapped column does not exist, or the name is taken.
+    """
+    frames, filled = [], set[str]()
+    for path in paths:
+        frame = _renamed(_read(path), columns or {}, path)
+        missing = [name for name in REQUIRED if name not in frame.columns]
+        if missing:
+            raise _lacks(missing, frame, path)
+        defaults: dict[str, object] = {**DEFAULTS, "finding": finding, "method": path.stem}
+        if "patient_id" not in frame.columns:
+            defaults["patient_id"] = frame["case_id"]
+        absent = [name for name in defaults if name not in frame.columns]
+        filled |= {name for name in absent if name in ("finding", "split", "patient_id")}
+        frame = frame.assign(**{name: defaults[name] for name in absent})
+        checked = check_scores(frame.loc[:, list(COLUMNS)], path.name)
+        extra = frame.drop(columns=list(COLUMNS)).reset_index(drop=True)
+        frames.append((checked, extra.assign(case_id=checked["case_id"]), path.name))
+    scores = check_scores(pd.concat([f for f, _, _ in frames], ignore_index=True), "score tables")
+    cases = _describe([(extra, name) for _, extra, name in frames])
+    roles = _roles(cases, scores)
+    return Outside(scores, cases, roles, tuple(_notes(filled, roles, finding)))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".csv":
+            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the score table cannot be read: {error.__class__.__name__}.",
+            where=path.name,
+            expected="a table as Parquet (.parquet) or CSV (.csv, UTF-8)",
+            fix="check the path and the file",
+        ) from None
+
+
+def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], path: Path) -> pd.DataFrame:
+    for ours, theirs in columns.items():
+        where = f"--columns {ours}={theirs}"
+        if ours not in COLUMNS:
+            raise unknown_name(ours, COLUMNS, kind="column of the score table", where=where)
+        if theirs not in frame.columns:
+            names = [str(name) for name in frame.columns]
+            raise unknown_name(theirs, names, kind=f"column in {path.name}", where=where)
+        if ours in frame.columns and ours != theirs:
+            raise UsageError(
+                f"{path.name} has a column {ours!r} already.",
+                where=where,
+                expected=f"a table without {ours!r}, or no mapping for it",
+                fix=f"rename or remove the column {ours!r} of the file",
+            )
+    return frame.rename(columns={theirs: ours for ours, theirs in columns.items()})
+
+
+def _lacks(missing: list[str], frame: pd.DataFrame, path: Path) -> DataError:
+    known = ", ".join(map(str, frame.columns[:12]))
+    return DataError(
+        f"the score table has no column {', '.join(missing)}.",
+        where=path.name,
+        expected=f"{', '.join(REQUIRED)}; it has {known}",
+        fix=f"name the column that holds it: --columns {missing[0]}=NAME",
+    )
+
+
+def _describe(tables: list[tuple[pd.DataFrame, str]]) -> pd.DataFrame:
+    """One row per case; a value that one file leaves blank is taken from another."""
+    cases = pd.DataFrame({"case_id": pd.Series(dtype="str")}).set_index("case_id")
+    for extra, name in tables:
+        blank = extra.isin(["", None]) | extra.isna()
+        known = extra.mask(
+            blank.drop(columns="case_id").reindex(columns=extra.columns, fill_value=False)
+        )
+        grouped = known.groupby("case_id", sort=False)
+        clash = (grouped.nunique() > 1).any(axis=1)
+        if clash.any():
+            raise _contradiction(str(clash.index[clash.to_numpy()][0]), name)
+        one = grouped.first()
+        both = one.columns.intersection(cases.columns)
+        shared = cases.index.intersection(one.index)
+        old, new = cases.loc[shared, both], one.loc[shared, both]
+        differs = (old != new) & old.notna() & new.notna()
+        if differs.to_numpy().any():
+            raise _contradiction(str(shared[differs.any(axis=1).to_numpy()][0]), name)
+        cases = cases.combine_first(one)
+    cases = cases.reset_index()
+    return cases.assign(**{name: _as_numbers(cases[name]) for name in cases.columns[1:]})
+
+
+def _contradiction(case_id: str, name: str) -> DataError:
+    return DataError(
+        f"the case {case_id!r} is described in two ways.",
+        where=name,
+        expected="one value per case in every column that describes cases",
+        fix="correct the rows of that case, or take the column out of one file",
+    )
+
+
+def _as_numbers(values: pd.Series) -> pd.Series:
+    """The column as numbers if every value that is known is one."""
+    known = values.notna()
+    numbers = pd.to_numeric(values, errors="coerce")
+    if pd.api.types.is_bool_dtype(values) or (numbers.isna() & known).any() or not known.any():
+        return values
+    return pd.Series(numbers)
+
+
+def _roles(cases: pd.DataFrame, scores: pd.DataFrame) -> dict[str, str]:
+    """Columns that are blank for every negative, and for no positive, follow from the truth."""
+    positive = scores.loc[scores["label"] == 1, "case_id"].unique()
+    negative = np.setdiff1d(scores.loc[scores["label"] == 0, "case_id"].unique(), positive)
+    is_positive = cases["case_id"].isin(positive).to_numpy()
+    is_negative = cases["case_id"].isin(negative).to_numpy()
+    known = {name: cases[name].notna().to_numpy() for name in cases.columns[1:]}
+    return {
+        name: "derived"
+        for name, value in known.items()
+        if is_negative.any() and value[is_positive].any() and not value[is_negative].any()
+    }
+
+
+def _notes(filled: set[str], roles: Mapping[str, str], finding: str) -> list[str]:
+    notes = []
+    if "split" in filled:
+        notes.append("the tables have no column `split`: all rows are taken as test cases")
+    if "finding" in filled:
+        notes.append(f"the tables have no column `finding`: the labels are called {finding!r}")
+    for name in roles:
+        notes.append(
+            f"{name} is blank for every negative case: it cuts the positives, each group of which "
+            "is compared with all negatives"
+        )
+    return notes
