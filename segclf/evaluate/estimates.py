@@ -7,6 +7,7 @@ import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.core.text import plural
+from segclf.evaluate.bootstrap_intervals import percentile
 from segclf.evaluate.metrics import Metric
 from segclf.evaluate.resample import Replicates
 
@@ -87,25 +88,6 @@ def _patients(n_of_kind: dict[str, int], unit: str) -> str:
     words = " and ".join(f"{n} {kind}" for kind, n in n_of_kind.items())
     return f"{words} {unit if list(n_of_kind.values()) == [1] else plural(unit)}"
 
-
-def percentile(
-    replicates: np.ndarray, confidence: float, *, agreed: str = "every resample agrees"
-) -> tuple[float, float, int, str]:
-    """Percentile interval of resampled values, number of usable ones, and what is wrong with it.
-
-    There is no interval (NaN) if fewer than half of the resamples are defined, or if all are the
-    same: a width of zero would claim certainty. `agreed` says what they agree on.
-    """
-    usable = replicates[~np.isnan(replicates)]
-    n, n_all = len(usable), len(replicates)
-    if n < max(n_all / 2, 2):
-        return np.nan, np.nan, n, f"no interval: {n} of {n_all} resamples are defined"
-    tail = (1 - confidence) / 2
-    lo, hi = np.quantile(usable, [tail, 1 - tail])
-    if hi - lo < 1e-12:
-        return np.nan, np.nan, n, f"bootstrap interval has no width: {agreed}"
-    reason = f"{n_all - n} of {n_all} resamples are undefined" if n < n_all else ""
-    return float(lo), float(hi), n, reason
 
 
 def average_cells(

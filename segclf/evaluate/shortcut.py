@@ -5,7 +5,8 @@ from dataclasses import asdict
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
-from segclf.evaluate.estimates import Row, average_cells, estimate, join, percentile
+from segclf.evaluate.bootstrap_intervals import percentile
+from segclf.evaluate.estimates import Row, average_cells, estimate, join
 from segclf.evaluate.metrics import METRICS
 from segclf.evaluate.resample import Replicates, Slice
 from segclf.evaluate.rows import count_slice, interval_name
