@@ -1,5 +1,7 @@
 """Metrics of scores: how well they rank positives above negatives."""
 
+from typing import Literal
+
 import numpy as np
 
 from segclf.evaluate.metrics.record import check_arrays
@@ -53,6 +55,58 @@ def average_precision(label: np.ndarray, score: np.ndarray, weight: np.ndarray) 
     called = np.cumsum((positive + negative)[::-1])
     precision = found / np.where(called > 0, called, 1.0)
     return float((positive[::-1] * precision).sum() / found[-1])
+
+
+def partial_auroc(
+    label: np.ndarray,
+    score: np.ndarray,
+    weight: np.ndarray,
+    *,
+    low: float,
+    high: float = 1.0,
+    of: Literal["specificity", "sensitivity"] = "specificity",
+    standardize: bool = False,
+) -> float:
+    """Area under the ROC curve where specificity (or sensitivity) lies between two values.
+
+    The area is as in pROC: sensitivity over a range of specificity, or specificity over a range
+    of sensitivity, with straight lines between the points; at most `high` - `low`. Undefined
+    (NaN) without positives or without negatives.
+
+    Args:
+        label: 1 or 0 per case.
+        score: Higher means more likely positive; any scale.
+        weight: How often each case counts, at least 0.
+        low: Smallest value of the range, in [0, 1).
+        high: Largest value of the range.
+        of: What the range is of.
+        standardize: Turn the area into 0.5 for a random score and 1.0 for a perfect one.
+
+    Raises:
+        ValueError: The range is empty or leaves [0, 1], or the arrays are as in `auroc`.
+
+    Source:
+        McClish, Med Decis Making 9 (1989) 190. Witness: `roc_auc_score(max_fpr=)`.
+    """
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"a range within 0 and 1 is needed: got {low} to {high}.")
+    positive, negative = _by_score(label, score, weight)
+    if not positive.sum() * negative.sum() > 0:
+        return float("nan")
+    sensitivity = np.append(0.0, np.cumsum(positive[::-1])) / positive.sum()
+    false_positive = np.append(0.0, np.cumsum(negative[::-1])) / negative.sum()
+    if of == "specificity":
+        x, y, start, end = false_positive, sensitivity, 1 - high, 1 - low
+    else:
+        x, y, start, end = sensitivity, 1 - false_positive, low, high
+    left, right = np.clip(x[:-1], start, end), np.clip(x[1:], start, end)
+    steps = np.diff(x)
+    slope = np.diff(y) / np.where(steps > 0, steps, 1.0)
+    area = float(((right - left) * (y[:-1] + slope * ((left + right) / 2 - x[:-1]))).sum())
+    if not standardize:
+        return area
+    by_chance = ((1 - low) ** 2 - (1 - high) ** 2) / 2
+    return (1 + (area - by_chance) / (high - low - by_chance)) / 2
 
 
 def _by_score(
