@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from segclf.evaluate.auroc import aurocs_of, mean_auroc
-from segclf.evaluate.delong import place
-from segclf.evaluate.intervals import (
+from segclf.evaluate.inference.auroc import aurocs_of, mean_auroc
+from segclf.evaluate.inference.delong import place
+from segclf.evaluate.inference.intervals import (
     NEWCOMBE,
     auroc_interval,
     delong_interval,

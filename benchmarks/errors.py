@@ -29,15 +29,15 @@ import numpy as np
 from scipy.special import ndtri
 
 from segclf.evaluate import METRICS
-from segclf.evaluate.compare import compare_paired
-from segclf.evaluate.heterogeneity import bootstrap_heterogeneity
-from segclf.evaluate.mcnemar import mcnemar
-from segclf.evaluate.multiplicity import holm
-from segclf.evaluate.permute import permute_auroc
+from segclf.evaluate.inference.compare import compare_paired
+from segclf.evaluate.inference.heterogeneity import bootstrap_heterogeneity
+from segclf.evaluate.inference.mcnemar import mcnemar
+from segclf.evaluate.inference.multiplicity import holm
+from segclf.evaluate.inference.permute import permute_auroc
+from segclf.evaluate.inference.simultaneous import simultaneous_bounds
+from segclf.evaluate.inference.worst import worst_group
 from segclf.evaluate.resample import Slice, resample
 from segclf.evaluate.sample import Sample, number_patients
-from segclf.evaluate.simultaneous import simultaneous_bounds
-from segclf.evaluate.worst import worst_group
 
 METRIC = {"auroc": METRICS["auroc"]}
 SIZE, FAMILY, BOUND = (0.035, 0.065), (0.0, 0.06), (0.93, 1.0)

@@ -21,7 +21,8 @@ import time
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from segclf.evaluate import METRICS, kernel
+from segclf.evaluate import METRICS
+from segclf.evaluate.inference import kernel
 from segclf.evaluate.resample import Slice, resample
 from segclf.evaluate.sample import Sample, number_patients
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.core.text import plural
-from segclf.evaluate.bootstrap_intervals import percentile
+from segclf.evaluate.inference.bootstrap_intervals import percentile
+from segclf.evaluate.inference.missing import join, nanmean
 from segclf.evaluate.metrics import Metric
 from segclf.evaluate.resample import Replicates
 
@@ -89,7 +90,6 @@ def _patients(n_of_kind: dict[str, int], unit: str) -> str:
     return f"{words} {unit if list(n_of_kind.values()) == [1] else plural(unit)}"
 
 
-
 def average_cells(
     metric: Metric, name: str, replicates: Replicates
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,16 +119,3 @@ def of_counts(metric: Metric, counts: np.ndarray) -> np.ndarray:
     """
     label, decision = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     return np.asarray(metric.function(label, decision, counts))
-
-
-def nanmean(values: np.ndarray, *, axis: int) -> np.ndarray:
-    """Mean over what is defined; NaN where nothing is."""
-    known = ~np.isnan(values)
-    n = known.sum(axis=axis)
-    total = np.where(known, values, 0.0).sum(axis=axis)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
-
-
-def join(*reasons: str) -> str:
-    """Reasons in one text; empty ones are left out."""
-    return "; ".join(reason for reason in reasons if reason)

@@ -6,8 +6,8 @@ from itertools import groupby
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
-from segclf.evaluate.bootstrap_intervals import percentile
 from segclf.evaluate.estimates import Row
+from segclf.evaluate.inference.bootstrap_intervals import percentile
 from segclf.evaluate.rows import Estimated
 
 GAP_COLUMNS = (

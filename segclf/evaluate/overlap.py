@@ -9,9 +9,9 @@ import pandas as pd
 from segclf.core.config import EvaluateSettings
 from segclf.core.maskstats import THRESHOLDS, MaskStatistics, threshold_index
 from segclf.core.randomness import seed_of
-from segclf.evaluate import kernel
 from segclf.evaluate.estimates import Counts, Row, estimate
 from segclf.evaluate.groups import group_cases
+from segclf.evaluate.inference import kernel
 from segclf.evaluate.ledger import are_independent
 from segclf.evaluate.metrics import MASK_METRICS, Metric
 from segclf.evaluate.resample import batch_width

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segclf.evaluate import kernel
+from segclf.evaluate.inference import kernel
 from segclf.evaluate.metrics import Metric
 from segclf.evaluate.sample import Sample
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.core.text import counted
-from segclf.evaluate.estimates import Counts, Row, average_cells, estimate, join, nanmean
+from segclf.evaluate.estimates import Counts, Row, average_cells, estimate
+from segclf.evaluate.inference.missing import join, nanmean
 from segclf.evaluate.metrics import Metric
 from segclf.evaluate.resample import Replicates, Slice
 from segclf.evaluate.sample import Sample

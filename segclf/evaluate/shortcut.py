@@ -5,8 +5,9 @@ from dataclasses import asdict
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
-from segclf.evaluate.bootstrap_intervals import percentile
-from segclf.evaluate.estimates import Row, average_cells, estimate, join
+from segclf.evaluate.estimates import Row, average_cells, estimate
+from segclf.evaluate.inference.bootstrap_intervals import percentile
+from segclf.evaluate.inference.missing import join
 from segclf.evaluate.metrics import METRICS
 from segclf.evaluate.resample import Replicates, Slice
 from segclf.evaluate.rows import count_slice, interval_name

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from statsmodels.api import GLM, add_constant, families
 
-from segclf.evaluate.calibration import calibration_line, line_terms
-from segclf.evaluate.calibration_null import _distances, excess_interval, expected_error
+from segclf.evaluate.inference.calibration import calibration_line, line_terms
+from segclf.evaluate.inference.calibration_null import _distances, excess_interval, expected_error
 from segclf.evaluate.metrics.probability import calibration_error
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp, ttest_ind_from_stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from segclf.evaluate.compare import compare_independent, compare_paired, mover, mover_p
+from segclf.evaluate.inference.compare import compare_independent, compare_paired, mover, mover_p
 
 # xrobin/pROC, tests/testthat: test-auc.R, test-var.R and test-cov.R (aSAH, 113 patients).
 WFNS, NDKA, S100B = 0.823678861788618, 0.611957994579946, 0.731368563685637

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from segclf.evaluate.decompose import decompose, relative_improvement, robust_auroc
+from segclf.evaluate.inference.decompose import decompose, relative_improvement, robust_auroc
 
 CASES = st.lists(
     st.tuples(st.booleans(), st.integers(-3, 3), st.integers(-1, 3)), min_size=1, max_size=40

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, rankdata
 from sklearn.metrics import roc_auc_score
 
-from segclf.evaluate.auroc import auroc_of, aurocs_of, jackknife_auroc, mean_auroc
-from segclf.evaluate.delong import auroc_covariance, covariance, place, placements
+from segclf.evaluate.inference.auroc import auroc_of, aurocs_of, jackknife_auroc, mean_auroc
+from segclf.evaluate.inference.delong import auroc_covariance, covariance, place, placements
 
 CASES = st.lists(
     st.tuples(st.booleans(), st.integers(-3, 3), st.integers(0, 5)), min_size=4, max_size=40

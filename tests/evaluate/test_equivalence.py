@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import tost_proportions_2indep
 from statsmodels.stats.weightstats import DescrStatsW
 
-from segclf.evaluate.compare import compare_paired, compare_t
-from segclf.evaluate.equivalence import equivalence_p, verdict, verdict_of_p
+from segclf.evaluate.inference.compare import compare_paired, compare_t
+from segclf.evaluate.inference.equivalence import equivalence_p, verdict, verdict_of_p
 
 
 def test_one_mean_has_the_p_of_statsmodels():

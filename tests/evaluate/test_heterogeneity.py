@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from segclf.evaluate import permute_kernel
-from segclf.evaluate.heterogeneity import bootstrap_heterogeneity, varies_within_patient
-from segclf.evaluate.permute import permute_auroc, permute_mean
+from segclf.evaluate.inference import permute_kernel
+from segclf.evaluate.inference.heterogeneity import bootstrap_heterogeneity, varies_within_patient
+from segclf.evaluate.inference.permute import permute_auroc, permute_mean
 from segclf.evaluate.sample import number_patients
 
 

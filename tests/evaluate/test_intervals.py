@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from segclf.evaluate.auroc import Auroc, auroc_of, jackknife_auroc
-from segclf.evaluate.bootstrap_intervals import bca, percentile
-from segclf.evaluate.intervals import (
+from segclf.evaluate.inference.auroc import Auroc, auroc_of, jackknife_auroc
+from segclf.evaluate.inference.bootstrap_intervals import bca, percentile
+from segclf.evaluate.inference.intervals import (
     FEW_PATIENTS,
     LOGIT,
     NEWCOMBE,

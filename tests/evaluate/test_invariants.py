@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segclf.core.settings import EvaluateSettings
-from segclf.evaluate import evaluate_scores, kernel
+from segclf.evaluate import evaluate_scores
+from segclf.evaluate.inference import kernel
 from segclf.evaluate.metrics.ranking import auroc, average_precision
 from segclf.evaluate.resample import _marks
 

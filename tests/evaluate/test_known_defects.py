@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from segclf.evaluate.compare import compare_paired, mover
-from segclf.evaluate.decompose import decompose
-from segclf.evaluate.heterogeneity import bootstrap_heterogeneity
+from segclf.evaluate.inference.compare import compare_paired, mover
+from segclf.evaluate.inference.decompose import decompose
+from segclf.evaluate.inference.heterogeneity import bootstrap_heterogeneity
+from segclf.evaluate.inference.multiplicity import benjamini_hochberg
+from segclf.evaluate.inference.permute import permute_auroc
+from segclf.evaluate.inference.simultaneous import simultaneous_bounds, simultaneous_level
+from segclf.evaluate.inference.worst import worst_group
 from segclf.evaluate.metrics.probability import net_benefit
-from segclf.evaluate.multiplicity import benjamini_hochberg
-from segclf.evaluate.permute import permute_auroc
 from segclf.evaluate.sample import number_patients
-from segclf.evaluate.simultaneous import simultaneous_bounds, simultaneous_level
-from segclf.evaluate.worst import worst_group
 
 
 def replicates(value, sd, n=2000, seed=0):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from statsmodels.api import OLS
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
-from segclf.evaluate.mcnemar import mcnemar
+from segclf.evaluate.inference.mcnemar import mcnemar
 
 
 def paired(both, first_only, second_only, neither):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 from statsmodels.stats.multitest import multipletests
 
-from segclf.evaluate.multiplicity import benjamini_hochberg, holm
+from segclf.evaluate.inference.multiplicity import benjamini_hochberg, holm
 
 # Benjamini and Hochberg (1995), as printed in the documentation of SciPy.
 PUBLISHED = (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segclf.evaluate.seeds import compare_seeds
+from segclf.evaluate.inference.seeds import compare_seeds
 
 
 def make_values(first, second, n_replicates=4000, patient_sd=0.0, seed=0):

@@ -5,7 +5,8 @@ from sklearn.metrics import roc_auc_score
 
 from segclf.core.randomness import seed_of
 from segclf.core.settings import EvaluateSettings
-from segclf.evaluate import evaluate_scores, kernel
+from segclf.evaluate import evaluate_scores
+from segclf.evaluate.inference import kernel
 from segclf.evaluate.sample import make_sample, select_rows
 
 FAST = EvaluateSettings(n_boot=60)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from statsmodels.api import WLS
 from statsmodels.stats.meta_analysis import combine_effects
 
-from segclf.evaluate.shrinkage import between_variance, main_effects, shrink
+from segclf.evaluate.inference.shrinkage import between_variance, main_effects, shrink
 
 CELLS = np.array(list(itertools.product(range(2), range(3), range(2))))
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from segclf.evaluate.simultaneous import simultaneous_bounds, simultaneous_level
+from segclf.evaluate.inference.simultaneous import simultaneous_bounds, simultaneous_level
 
 
 def test_the_level_of_independent_groups_is_sidaks_and_of_equal_ones_plain():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segclf.evaluate.worst import worst_group
+from segclf.evaluate.inference.worst import worst_group
 
 MANY = np.full((2, 10), 10**6)
 """So many patients that variances are taken as they are."""

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, norm
 
-from segclf.evaluate.auroc import auroc_of
-from segclf.evaluate.delong import auroc_covariance
-from segclf.evaluate.intervals import delong_interval
+from segclf.evaluate.inference.auroc import auroc_of
+from segclf.evaluate.inference.delong import auroc_covariance
+from segclf.evaluate.inference.intervals import delong_interval
 
 TABLE = Path(__file__).with_name("delong1988.csv")
 """43 patients of DeLong et al. (1988), as printed in the SAS/STAT documentation."""

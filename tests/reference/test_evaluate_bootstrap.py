@@ -8,8 +8,9 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 from statsmodels.api import OLS
 
-from segclf.evaluate import METRICS, kernel
-from segclf.evaluate.estimates import percentile
+from segclf.evaluate import METRICS
+from segclf.evaluate.inference import kernel
+from segclf.evaluate.inference.bootstrap_intervals import percentile
 from segclf.evaluate.resample import Slice, resample
 from segclf.evaluate.sample import Sample, number_patients
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segclf.evaluate.kernel import _GOLDEN, _compiled, mix64
+from segclf.evaluate.inference.kernel import _GOLDEN, _compiled, mix64
 
 POSITIVE, COUNTS, TWICE = 1, 2, 4
 """Bits of an event: the case is positive; it enters the counts; what ranks above it counts two

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import special
 
 from segclf.core.randomness import generator
-from segclf.evaluate.heterogeneity import PRIOR_PATIENTS
+from segclf.evaluate.inference.heterogeneity import PRIOR_PATIENTS
 
 
 def simultaneous_level(

@@ -7,8 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from segclf.evaluate import permute_kernel
-from segclf.evaluate.heterogeneity import Heterogeneity, judge, undefined, varies_within_patient
+from segclf.evaluate.inference import permute_kernel
+from segclf.evaluate.inference.heterogeneity import (
+    Heterogeneity,
+    judge,
+    undefined,
+    varies_within_patient,
+)
 
 PERMUTATION = "permutation of patients"
 MAX_GROUPS = 255

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from segclf.core.randomness import generator
-from segclf.evaluate.compare import compare_t
-from segclf.evaluate.estimates import join, nanmean
+from segclf.evaluate.inference.compare import compare_t
+from segclf.evaluate.inference.missing import join, nanmean
 
 
 @dataclass(frozen=True)

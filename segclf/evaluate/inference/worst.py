@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from segclf.core.randomness import generator
-from segclf.evaluate.heterogeneity import smooth_variance
-from segclf.evaluate.shrinkage import between_variance
+from segclf.evaluate.inference.heterogeneity import smooth_variance
+from segclf.evaluate.inference.shrinkage import between_variance
 
 
 @dataclass(frozen=True)

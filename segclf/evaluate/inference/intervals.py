@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from segclf.evaluate.auroc import Auroc
+from segclf.evaluate.inference.auroc import Auroc
 
 FEW_PATIENTS = 25
 """With fewer patients in the smaller class the variance of an AUROC is too uncertain to build on,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segclf.evaluate.delong import Placed, covariance, influence, place
+from segclf.evaluate.inference.delong import Placed, covariance, influence, place
 
 
 @dataclass(frozen=True)
