@@ -139,9 +139,10 @@ def _parts(
     both = pd.concat([known.frame, unknown], ignore_index=True)
     for text in dict.fromkeys(by):
         grouping = group_cases(text, both, roles=roles)
-        code, rest = grouping.code[: len(known.frame)], grouping.code[len(known.frame) :]
-        for name, member in grouping.members(code, known.has_target):
-            n_unknown = int((rest == grouping.names.index(name)).sum())
+        place = np.arange(len(known.frame))
+        for name, member in grouping.members(place, known.has_target):
+            rest = grouping.member[grouping.names.index(name), len(known.frame) : len(both)]
+            n_unknown = int(rest.sum())
             groups.append((grouping.column, name, member, n_unknown, grouping.positives_only))
     for column, group, member, n_unknown, is_derived in groups:
         for name, metric in MASK_METRICS.items():

@@ -192,8 +192,7 @@ def _frame(rows: list[Row], columns: tuple[str, ...]) -> pd.DataFrame:
 
 def _slices(sample: Sample, grouping: Grouping, place: np.ndarray) -> list[Slice]:
     """One slice per group; a case that is not in the case table belongs to 'missing'."""
-    code = np.where(place >= 0, grouping.code[place], len(grouping.names) - 1)
     return [
         Slice(grouping.column, name, member, grouping.positives_only)
-        for name, member in grouping.members(code, sample.positive)
+        for name, member in grouping.members(place, sample.positive)
     ]

@@ -22,7 +22,7 @@ def groups_of(by, cases=CASES, **roles):
     """Each group's name and the places of its cases, as the evaluation will see them."""
     grouping = group_cases(by, cases, roles=roles)
     positive = np.ones(len(cases), bool)
-    members = grouping.members(grouping.code, positive)
+    members = grouping.members(np.arange(len(cases)), positive)
     return {name: np.flatnonzero(member).tolist() for name, member in members}
 
 
@@ -117,7 +117,7 @@ def test_a_derived_column_cuts_the_positives_and_keeps_all_negatives():
     cases = pd.DataFrame({"case_id": list("abcd"), "size": ["small", "large", None, None]})
     grouping = group_cases("size", cases, roles={"size": "derived"})
     positive = np.array([True, True, False, False])
-    members = dict(grouping.members(grouping.code, positive))
+    members = dict(grouping.members(np.arange(len(cases)), positive))
     assert members["small"].tolist() == [True, False, True, True]
     assert members["large"].tolist() == [False, True, True, True]
     assert list(members) == ["large", "small"]  # no 'missing': no positive lacks a value
@@ -162,3 +162,62 @@ def test_a_case_table_with_a_case_twice_is_refused_with_the_case():
         check_cases(pd.concat([CASES, CASES.iloc[1:3]]))
     with pytest.raises(DataError, match="lacks the column 'case_id'"):
         check_cases(CASES.drop(columns="case_id"))
+
+
+def test_quantiles_cut_known_values_into_parts_of_equal_size():
+    cases = CASES.assign(age_years=np.arange(12.0))
+    assert groups_of("age_years:quantiles=4", cases) == {
+        "[0,2.75)": [0, 1, 2],
+        "[2.75,5.5)": [3, 4, 5],
+        "[5.5,8.25)": [6, 7, 8],
+        "[8.25,11]": [9, 10, 11],
+    }
+
+
+def test_quantiles_of_one_value_and_too_many_quantiles_are_refused():
+    assert "all 12 values are 3" in message_of("n_scans:quantiles=2", CASES.assign(n_scans=3))
+    assert "50 quantiles of 11 values" in message_of("age_years:quantiles=50")
+
+
+def test_many_numbers_that_follow_from_the_truth_are_cut_into_quartiles():
+    names = list(groups_of("age_years", age_years="derived"))
+    assert names[:1] == ["[5,49.75)"]
+    assert len(names) == 5
+    assert names[-1] == "missing"
+
+
+def test_an_intersection_lists_all_that_was_asked_for_and_the_rest_where_there_is_any():
+    found = groups_of("sex*tube")
+    assert found["F * 0"] == [8, 10]
+    assert found["F * 1"] == [0, 6]
+    assert found["F * missing"] == [2]
+    assert found["missing * 1"] == [3, 5]
+    assert list(found)[:4] == ["F * 0", "F * 1", "M * 0", "M * 1"]
+    assert sorted(i for members in found.values() for i in members) == list(range(12))
+
+
+def test_an_intersection_with_bins_and_three_parts():
+    found = groups_of("sex*age_years:[0,60),[60,)*scanner")
+    assert found["F * [0,60) * X"] == [0]
+    assert found["M * [60,) * Y"] == [4, 7]
+    assert found["M * [0,60) * Z"] == []
+
+
+def test_an_intersection_of_too_many_groups_is_refused_with_their_number():
+    cases = CASES.assign(a=[f"a{i % 8}" for i in range(12)], b=[f"b{i % 9}" for i in range(12)])
+    assert "the intersection 'a*b' has 72 groups" in message_of("a*b", cases)
+
+
+def test_slices_of_columns_of_0_and_1_may_overlap():
+    cases = CASES.assign(wire=[1, 1, *[0] * 10])
+    found = groups_of("tube+wire", cases)
+    assert found == {"tube": [0, 3, 5, 7, 9, 11], "wire": [0, 1]}
+    assert "--by sex" in message_of("tube+sex", cases)
+    assert "not a column of 0 and 1" in message_of("tube+sex", cases)
+
+
+def test_a_case_that_the_table_lacks_is_in_the_last_group_only():
+    grouping = group_cases("sex*scanner", CASES, roles={})
+    positive = np.ones(1, bool)
+    members = dict(grouping.members(np.array([-1]), positive))
+    assert [name for name, member in members.items() if member[0]] == ["missing * missing"]
