@@ -36,8 +36,8 @@ from segclf.evaluate.inference.multiplicity import holm
 from segclf.evaluate.inference.permute import permute_auroc
 from segclf.evaluate.inference.simultaneous import simultaneous_bounds
 from segclf.evaluate.inference.worst import worst_group
-from segclf.evaluate.resample import Slice, resample
-from segclf.evaluate.sample import Sample, number_patients
+from segclf.evaluate.resample import resample
+from segclf.evaluate.sample import Sample, Slice, number_patients
 
 METRIC = {"auroc": METRICS["auroc"]}
 SIZE, FAMILY, BOUND = (0.035, 0.065), (0.0, 0.06), (0.93, 1.0)
@@ -263,6 +263,7 @@ def bootstrap_auroc(
         score=score,
         positive=positive,
         decision=np.full(len(score), np.nan),
+        probability=np.full(len(score), np.nan),
         seed=zeros,
         fold=zeros,
         n_seeds=1,

@@ -23,8 +23,8 @@ from sklearn.metrics import roc_auc_score
 
 from segclf.evaluate import METRICS
 from segclf.evaluate.inference import kernel
-from segclf.evaluate.resample import Slice, resample
-from segclf.evaluate.sample import Sample, number_patients
+from segclf.evaluate.resample import resample
+from segclf.evaluate.sample import Sample, Slice, number_patients
 
 N_GROUPS, N_BOOT, SEED = 10, 1000, 5
 GOALS = {10**4: 2000, 10**5: 400, 10**6: 120}
@@ -85,6 +85,7 @@ def draw_sample(n: int) -> tuple[Sample, np.ndarray]:
         score=rng.normal(size=n) + label[order],
         positive=label[order],
         decision=np.full(n, np.nan),
+        probability=np.full(n, np.nan),
         seed=zeros,
         fold=zeros,
         n_seeds=1,

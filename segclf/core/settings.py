@@ -198,15 +198,33 @@ class SummarizeSettings(Settings):
 
 
 class EvaluateSettings(Settings):
-    """Groups, intervals and shortcuts."""
+    """Groups, intervals, comparisons and shortcuts."""
 
     by: tuple[str, ...] = ()
-    """Columns to compare groups by; `age_years:[0,40),[40,60),[60,)` cuts a number."""
+    """Columns to compare groups by; `age_years:[0,40),[40,60),[60,)` or `age_years:quantiles=4`
+    cuts a number, `sex*site` intersects, `tube+wire` makes slices that may overlap."""
     shortcut: str | None = None
     """Column of a feature that should not matter; 1 = present. `tube` or `tube=1`."""
+    unit: Literal["patient", "volume", "case"] = "patient"
+    """What is drawn independently: patients, the column `volume_id`, or every case."""
+    interval: Literal["auto", "percentile", "bca", "delong"] = "auto"
+    """`auto` takes the formulas whose coverage was simulated, and the percentile bootstrap for the
+    rest; `percentile` and `bca` resample for all; `delong` ignores patients, as other tools do."""
     n_boot: Positive = 1000
-    """Bootstrap resamples of the patients that an interval is made of."""
+    """Bootstrap resamples of the patients, and permutations of heterogeneity tests."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Level of the intervals."""
     min_group: Positive = 5
     """Fewest positive and negative patients for an estimate; below it the row says why."""
+    threshold_from: str | None = None
+    """Choose decision thresholds anew: `val`, `val:specificity=0.9`; None keeps the tables' own."""
+    exploratory: Switch = False
+    """Allow thresholds chosen on test cases; every output is then marked."""
+    deploy_prevalence: float | None = Field(default=None, gt=0, lt=1)
+    """Share of positives where the method will be used, for PPV, NPV, Brier and net benefit."""
+    net_benefit_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
+    """Threshold probabilities of the net benefit."""
+    margins: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Smallest difference of a metric that would matter, set before the results: `auroc: 0.03`."""
+    prespecified: tuple[str, ...] = ()
+    """Columns of `by` whose comparisons form one declared family, adjusted by Holm together."""

@@ -1,5 +1,6 @@
 """From resampled cells to estimates: folds and seeds averaged, intervals, and the reasons."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.core.text import plural
-from segclf.evaluate.inference.bootstrap_intervals import percentile
+from segclf.evaluate.exact import Interval
+from segclf.evaluate.inference.bootstrap_intervals import bca, percentile
 from segclf.evaluate.inference.missing import join, nanmean
 from segclf.evaluate.metrics import Metric
 from segclf.evaluate.resample import Replicates
@@ -15,7 +17,7 @@ from segclf.evaluate.resample import Replicates
 Row = dict[str, Any]
 """A row of a result table: column to value."""
 FEW = 50
-"""Below this many patients of a class, percentile intervals are too narrow: in simulations with
+"""Below this many patients of a class, bootstrap intervals are too narrow: in simulations with
 20 positive patients those of nominal 95 % held the truth in about 91 %."""
 
 FEW_WORDS = "wide, and likely still too narrow"
@@ -45,8 +47,16 @@ class Estimate:
     estimate: float
     lo: float
     hi: float
+    interval: str
+    """How the interval was made."""
     n_boot_usable: int
+    design_effect: float
+    """Clustered over plain variance; NaN where it is not known."""
     reason: str
+
+
+Left = Callable[[], np.ndarray]
+"""The estimate without each patient."""
 
 
 def estimate(
@@ -57,8 +67,10 @@ def estimate(
     *,
     unit: str,
     unfit: str = "",
+    exact: Interval | None = None,
+    left_out: Left | None = None,
 ) -> Estimate:
-    """The estimate and its percentile interval, or the reason why there is none.
+    """The estimate and its interval, or the reason why there is none.
 
     Args:
         metric: Decides which patients must be numerous enough.
@@ -67,21 +79,42 @@ def estimate(
         settings: `min_group` and `confidence`.
         unit: The word for a patient.
         unfit: Why the metric has no meaning here; empty if it has.
+        exact: An interval that needs no resamples; taken if it is there and has limits.
+        left_out: For the BCa interval; None takes percentiles.
     """
     used = counts.used_by(metric)
     small = {kind: n for kind, n in used.items() if n < settings.min_group}
     if unfit or small or np.isnan(values[0]):
         few = f"{_patients(small, unit)} (fewer than {settings.min_group})" if small else ""
         reason = unfit or few or f"undefined: {metric.undefined_for}"
-        return Estimate(np.nan, np.nan, np.nan, 0, reason)
+        return Estimate(np.nan, np.nan, np.nan, "", 0, np.nan, reason)
+    design = exact.design_effect if exact is not None else np.nan
+    n_defined = int((~np.isnan(values[1:])).sum())
+    if exact is not None and not np.isnan(exact.lo):
+        found = (float(values[0]), exact.lo, exact.hi, exact.how, n_defined)
+        return Estimate(*found, design, "")
     agreed = f"every resample gives {values[0]:.3g}"
-    if values[0] == (1.0 if metric.higher_is_better else 0.0):
+    if metric.needs == "decision" and values[0] == 1.0:
         agreed = f"no errors among {_patients(used, unit)}"
-    lo, hi, n_usable, reason = percentile(values[1:], settings.confidence, agreed=agreed)
+    if metric.needs == "mask" and values[0] == (1.0 if metric.higher_is_better else 0.0):
+        agreed = f"no errors among {_patients(used, unit)}"
+    if left_out is None:
+        how = interval_name(unit)
+        limits = percentile(values[1:], settings.confidence, agreed=agreed)
+    else:
+        how = interval_name(unit, kind="BCa")
+        limits = bca(values[0], values[1:], left_out(), settings.confidence, agreed=agreed)
+    lo, hi, n_usable, reason = limits
     kind, n = min(used.items(), key=lambda item: item[1])
     is_few = n < FEW and not np.isnan(lo)
     warning = f"{FEW_WORDS}: {_patients({kind: n}, unit)}" if is_few else ""
-    return Estimate(float(values[0]), lo, hi, n_usable, join(reason, warning))
+    value = float(values[0])
+    return Estimate(value, lo, hi, how, n_usable, design, join(reason, warning))
+
+
+def interval_name(unit: str, *, kind: str = "percentile") -> str:
+    """How an interval was resampled, for the column `interval`."""
+    return f"{kind}, {unit} bootstrap"
 
 
 def _patients(n_of_kind: dict[str, int], unit: str) -> str:
@@ -97,12 +130,16 @@ def average_cells(
 
     Scores of different folds come from different networks and are never pooled: the metric is
     taken in each fold, then the mean over the folds that define it, then over seeds. Decisions
-    are comparable, so their counts are added over folds first.
+    and probabilities are comparable, so they are pooled over folds first.
 
     Returns:
         (method, slice, replicate) averages; of the sample, (method, slice, seed) and
-        (method, slice, seed, fold) values; NaN where undefined.
+        (method, slice, seed, fold) values, of one pooled fold for probabilities; NaN where
+        undefined.
     """
+    if metric.needs == "probability":
+        by_seed = replicates.pooled[name]
+        return nanmean(by_seed, axis=2), by_seed[..., 0], by_seed[..., None, 0]
     if metric.needs == "score":
         by_fold = replicates.values[name]
         by_seed = nanmean(by_fold, axis=3)

@@ -1,66 +1,132 @@
-"""The worst group and the gap between best and worst, with what was left out."""
+"""The worst group and the gap, raw and corrected, with what was left out; shrunken estimates."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.evaluate.estimates import Row
-from segclf.evaluate.inference.bootstrap_intervals import percentile
+from segclf.evaluate.inference.shrinkage import main_effects, shrink
+from segclf.evaluate.inference.simultaneous import simultaneous_bounds
+from segclf.evaluate.inference.worst import worst_group
 from segclf.evaluate.rows import Estimated
 
 GAP_COLUMNS = (
-    *("method", "finding", "group_column", "metric", "worst_group", "worst", "worst_lo"),
-    *("worst_hi", "best_group", "best", "gap", "lo", "hi", "interval", "n_groups", "left_out"),
-    *("n_boot_usable", "reason", "note"),
+    *("method", "finding", "group_column", "metric", "worst_group", "worst", "worst_corrected"),
+    *("worst_probability", "worst_bound", "best_group", "best", "gap", "gap_corrected", "sd"),
+    *("sd_corrected", "n_groups", "left_out", "n_boot_usable", "reason", "note"),
 )
 NOTE = (
     "raw: estimates of groups are noisy, so the largest difference exceeds the true one even "
-    "where all groups are equal, and its interval cannot hold 0"
+    "where all groups are equal; corrected: less what that noise adds"
 )
 _KEYS = ("method", "finding", "group_column", "metric")
 
 
-def gap_rows(estimated: Sequence[Estimated], settings: EvaluateSettings) -> Iterator[Row]:
+def gap_rows(
+    estimated: Sequence[Estimated],
+    settings: EvaluateSettings,
+    *,
+    levels: Mapping[str, Mapping[str, np.ndarray]],
+    seed: int = 0,
+) -> Iterator[Row]:
     """One row per method, finding, group column and metric; all groups share the resamples.
 
-    Groups without an estimate are never the worst; they are listed with their reason.
+    Groups without an estimate are never the worst; they are listed with their reason. A metric
+    of which neither more nor less is better has no row. The chance that a group is the worst,
+    and shrunken estimates of intersections, are filled into the groups' own rows.
+
+    Args:
+        estimated: Rows of metrics, with their resamples.
+        settings: Confidence of the bound.
+        levels: Per column that is an intersection, each group's levels.
+        seed: Of the noise that corrections draw.
     """
 
     def key(one: Estimated) -> tuple[str, ...]:
         return tuple(str(one.row[name]) for name in _KEYS)
 
-    grouped = [one for one in estimated if one.row["group_column"] != "all"]
+    grouped = [
+        one
+        for one in estimated
+        if one.row["group_column"] != "all" and one.metric.higher_is_better is not None
+    ]
     order = {k: i for i, k in enumerate(dict.fromkeys(key(one) for one in grouped))}
     for values, members in groupby(sorted(grouped, key=lambda one: order[key(one)]), key=key):
-        row = _gap(list(members), settings) | dict(zip(_KEYS, values, strict=True))
+        groups, column = list(members), values[2]
+        if column in levels and groups[0].metric.is_fraction:
+            _fill_shrunken(groups, levels[column], settings.confidence)
+        row = _gap(groups, settings, seed) | dict(zip(_KEYS, values, strict=True))
         yield {name: row[name] for name in GAP_COLUMNS}
 
 
-def _gap(groups: list[Estimated], settings: EvaluateSettings) -> Row:
-    usable = [one for one in groups if not np.isnan(_value(one))]
-    missing = [one.row for one in groups if np.isnan(_value(one))]
-    left_out = [f"{row['group']}: {row['reason']}" for row in missing]
-    row: Row = dict.fromkeys(GAP_COLUMNS)
-    row |= dict.fromkeys(("worst", "worst_lo", "worst_hi", "best", "gap", "lo", "hi"), np.nan)
-    row |= {"n_groups": len(usable), "left_out": " | ".join(left_out), "n_boot_usable": 0}
-    row |= {"interval": groups[0].row["interval"], "note": NOTE}
-    if not usable:
+def _gap(groups: list[Estimated], settings: EvaluateSettings, seed: int) -> Row:
+    metric = groups[0].metric
+    estimate = np.array([_value(one) for one in groups])
+    replicates = np.stack([one.replicates for one in groups])
+    replicates[np.isnan(estimate)] = np.nan
+    n_patients = _patients_used(groups)
+    is_high = bool(metric.higher_is_better)
+    found = worst_group(estimate, replicates, n_patients, higher_is_better=is_high, seed=seed)
+    for one, probability in zip(groups, found.probability, strict=True):
+        one.row["p_worst"] = float(probability)
+    missing = [groups[i].row for i in found.undefined]
+    left_out = " | ".join(f"{row['group']}: {row['reason']}" for row in missing)
+    row: Row = {"n_groups": len(groups) - len(missing), "left_out": left_out, "note": NOTE}
+    row |= {"worst": found.worst, "worst_corrected": found.worst_corrected}
+    row |= {"gap": found.gap, "gap_corrected": found.gap_corrected}
+    row |= {"sd": found.sd, "sd_corrected": found.sd_corrected, "n_boot_usable": found.n_usable}
+    row |= {"worst_group": None, "worst_probability": np.nan, "worst_bound": np.nan}
+    row |= {"best_group": None, "best": np.nan}
+    if found.group < 0:
         return row | {"reason": "no group can be estimated"}
-    ranked = sorted(usable, key=_value, reverse=not usable[0].metric.higher_is_better)
-    worst, best = ranked[0], ranked[-1]
-    row |= {"worst_group": worst.row["group"], "worst": _value(worst)}
-    row |= {"worst_lo": worst.row["lo"], "worst_hi": worst.row["hi"]}
-    if len(usable) < 2:
+    row["worst_group"] = groups[found.group].row["group"]
+    if row["n_groups"] < 2:
         return row | {"reason": "a gap needs two groups"}
-    joint = np.stack([one.replicates for one in usable])
-    lo, hi, n_usable, reason = percentile(
-        joint.max(axis=0) - joint.min(axis=0), settings.confidence
-    )
-    row |= {"best_group": best.row["group"], "best": _value(best)}
-    row |= {"gap": abs(_value(best) - _value(worst)), "lo": lo, "hi": hi}
-    return row | {"n_boot_usable": n_usable, "reason": reason}
+    row["worst_probability"] = float(found.probability[found.group])
+    best = int(np.nanargmax(estimate) if is_high else np.nanargmin(estimate))
+    row |= {"best_group": groups[best].row["group"], "best": float(estimate[best])}
+    if metric.is_fraction:
+        bounds = simultaneous_bounds(
+            *(estimate, replicates, n_patients),
+            confidence=settings.confidence,
+            higher_is_better=is_high,
+        )
+        if not np.isnan(bounds).all():
+            row["worst_bound"] = float(np.nanmin(bounds) if is_high else np.nanmax(bounds))
+    return row | {"reason": found.reason}
+
+
+def _fill_shrunken(
+    groups: list[Estimated], levels: Mapping[str, np.ndarray], confidence: float
+) -> None:
+    """Each group drawn towards what its parts predict, on the logit scale."""
+    value = np.array([_value(one) for one in groups])
+    spread = np.array([_deviation(one.replicates) for one in groups])
+    inner = np.clip(value, 0.005, 0.995)
+    logit, se = np.log(inner / (1 - inner)), spread / (inner * (1 - inner))
+    if not (se[~np.isnan(value)] > 0).any():
+        return
+    design = main_effects(np.stack([levels[str(one.row["group"])] for one in groups]))
+    found = shrink(np.where(np.isnan(value), np.nan, logit), se, design, confidence=confidence)
+    for i, one in enumerate(groups):
+        shown = (found.estimate[i], found.lo[i], found.hi[i])
+        names = ("shrunken", "shrunken_lo", "shrunken_hi")
+        one.row |= {n: float(1 / (1 + np.exp(-x))) for n, x in zip(names, shown, strict=True)}
+
+
+def _deviation(replicates: np.ndarray) -> float:
+    usable = replicates[~np.isnan(replicates)]
+    return float(usable.std(ddof=1)) if len(usable) > 1 else float("nan")
+
+
+def _patients_used(groups: list[Estimated]) -> np.ndarray:
+    """(class, group) patients of the classes that the metric depends on."""
+    classes = ("positive", "negative")
+    uses = groups[0].metric.uses
+    names = classes if uses == "both" else (uses[:-1],)
+    return np.array([[one.row[f"n_{name}_patients"] for one in groups] for name in names])
 
 
 def _value(one: Estimated) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from segclf.core.config import EvaluateSettings
+from segclf.evaluate.decide import EXPLORATORY
 from segclf.evaluate.estimates import Row
 from segclf.evaluate.sample import Sample
 
@@ -34,6 +35,7 @@ def exclusion_rows(
     reasons = {
         "not in the case table: group 'missing'": place < 0,
         "no decision: left out of metrics of decisions": np.isnan(sample.decision),
+        "no probability: left out of metrics of probabilities": np.isnan(sample.probability),
     }
     if feature is not None:
         reasons[f"{shortcut} is blank: left out of robust AUROC"] = np.isnan(feature)
@@ -60,16 +62,25 @@ def make_ledger(
 ) -> Row:
     """Settings, counts, exclusions and notes, as plain data."""
     is_independent = are_independent(rows)
+    source = settings.threshold_from
+    is_exploratory = source is not None and source.split(":")[0] == "test"
+    notes = [EXPLORATORY] if is_exploratory else []
     return {
         "unit": unit,
         "images_independent": is_independent,
         "n_boot": settings.n_boot,
         "confidence": settings.confidence,
         "min_group": settings.min_group,
+        "interval": settings.interval,
+        "threshold_from": settings.threshold_from,
+        "exploratory": is_exploratory,
+        "deploy_prevalence": settings.deploy_prevalence,
+        "margins": dict(settings.margins),
+        "prespecified": list(settings.prespecified),
         "n_rows": len(scores),
         "n_rows_evaluated": len(rows),
         "exclusions": exclusions,
-        "notes": [INDEPENDENT] if is_independent else [],
+        "notes": [*([INDEPENDENT] if is_independent else []), *notes],
     }
 
 

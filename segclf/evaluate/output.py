@@ -12,16 +12,19 @@ from segclf.core.text import counted, plural
 from segclf.evaluate.estimates import FEW, FEW_WORDS, Row
 from segclf.evaluate.run import Evaluation
 
+TABLES = ("metrics", "gaps", "comparisons", "robust", "grid", "decomposition", "size_recall")
+"""Fields of an `Evaluation` that are files of the same name."""
+
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write `metrics.csv` and `.parquet`, `gaps.csv`, `robust.csv`, `grid.csv`, `ledger.json`.
+    """Write `metrics.csv` and `.parquet`, the other tables as CSV, and `ledger.json`.
 
     `evaluation.json` holds the main numbers in short and is written last: where it is, the
     others are complete. Every table carries the column `data` (`user` or `phantom`).
     """
     folder = Path(folder)
     data = evaluation.ledger["data"]
-    for name in ("metrics", "gaps", "robust", "grid"):
+    for name in TABLES:
         table = getattr(evaluation, name).assign(data=data)
         with atomic_path(folder / f"{name}.csv") as part:
             table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
@@ -109,10 +112,10 @@ def _group_lines(rows: list[Row]) -> Iterator[str]:
 def _gap_lines(gaps: pd.DataFrame, finding: str) -> Iterator[str]:
     is_shown = (gaps["finding"] == finding) & (gaps["metric"] == "auroc") & gaps["gap"].notna()
     for row in gaps.loc[is_shown].to_dict("records"):
-        interval = _shown(row | {"estimate": row["gap"]})
         yield (
             f"  worst {row['group_column']} of {row['n_groups']} for {row['method']}: "
-            f"{row['worst_group']} {row['worst']:.3f}, raw gap {interval}"
+            f"{row['worst_group']} {row['worst']:.3f} (corrected {row['worst_corrected']:.3f}), "
+            f"gap {row['gap']:.3f} (corrected {row['gap_corrected']:.3f})"
         )
 
 
@@ -129,7 +132,8 @@ def _compact(evaluation: Evaluation) -> dict[str, Any]:
     metrics, gaps = evaluation.metrics, evaluation.gaps
     kept = ["method", "finding", "metric", "estimate", "lo", "hi", "reason"]
     counts = ["n_cases", "n_patients", "n_positive", "n_negative"]
-    worst = ["method", "finding", "group_column", "metric", "worst_group", "worst", "gap"]
+    worst = ["method", "finding", "group_column", "metric", "worst_group", "worst"]
+    worst += ["worst_corrected", "worst_bound", "gap", "gap_corrected"]
     robust = ["method", "finding", "shortcut", "quantity", "estimate", "lo", "hi", "reason"]
     ledger = {key: value for key, value in evaluation.ledger.items() if key != "exclusions"}
     return ledger | {

@@ -9,13 +9,13 @@ import pandas as pd
 from segclf.core.config import EvaluateSettings
 from segclf.core.maskstats import THRESHOLDS, MaskStatistics, threshold_index
 from segclf.core.randomness import seed_of
-from segclf.evaluate.estimates import Counts, Row, estimate
+from segclf.evaluate.estimates import Counts, Row, estimate, interval_name
 from segclf.evaluate.groups import group_cases
 from segclf.evaluate.inference import kernel
 from segclf.evaluate.ledger import are_independent
 from segclf.evaluate.metrics import MASK_METRICS, Metric
 from segclf.evaluate.resample import batch_width
-from segclf.evaluate.rows import METRIC_COLUMNS, SHARED_NEGATIVES, interval_name
+from segclf.evaluate.rows import METRIC_COLUMNS, SHARED_NEGATIVES
 from segclf.evaluate.sample import number_patients
 
 OVERLAP_COLUMNS = (*METRIC_COLUMNS, "n_unknown", "t")

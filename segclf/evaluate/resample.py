@@ -1,6 +1,6 @@
 """Resample patients: every slice, fold, seed and method counted under the same draws."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -8,19 +8,9 @@ import numpy as np
 
 from segclf.evaluate.inference import kernel
 from segclf.evaluate.metrics import Metric
-from segclf.evaluate.sample import Sample
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A set of cases that gets rows of its own."""
-
-    column: str
-    group: str
-    member: np.ndarray
-    """(row,) bool over the rows of a sample."""
-    shares_negatives: bool = False
-    """Its positives are compared with all negatives of the sample."""
+from segclf.evaluate.metrics.ranking import PARTIAL_SPECIFICITY, standardized
+from segclf.evaluate.sample import Sample, Slice
+from segclf.evaluate.sums import cut_sums, values_of_sums
 
 
 @dataclass(frozen=True)
@@ -34,11 +24,20 @@ class Replicates:
     """Per metric of scores, one number per cell and replicate; NaN where undefined."""
     counts: np.ndarray
     """(method, slice, seed, fold, 4, replicate): tn, fp, fn, tp; 0 if no metric needs them."""
+    pooled: dict[str, np.ndarray]
+    """Per metric of probabilities, (method, slice, seed, replicate); folds are pooled."""
+    reasons: dict[str, np.ndarray]
+    """Per metric of probabilities, (method, slice) why there is no value, or ''."""
 
     def of_slices(self, first: int, last: int) -> "Replicates":
         """The replicates of slices `first` up to, not including, `last`."""
-        values = {name: array[:, first:last] for name, array in self.values.items()}
-        return Replicates(values, self.counts[:, first:last])
+        part = slice(first, last)
+        return Replicates(
+            {name: array[:, part] for name, array in self.values.items()},
+            self.counts[:, part],
+            {name: array[:, part] for name, array in self.pooled.items()},
+            {name: array[:, part] for name, array in self.reasons.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -77,28 +76,63 @@ def resample(
     Source:
         Patients stratified on their disease state: Rutter, Acad Radiol 7 (2000) 413.
     """
-    cells = _cut_cells(sample, slices)
-    n_cells, n_columns = len(cells.start) - 1, n_boot + 1
+    n_patients = int(sample.stratum_start[-1])
+
+    def draw(first: int, weights: np.ndarray) -> None:
+        kernel.draw_weights(sample.stratum_start, np.uint64(seed), first, weights)
+
+    return _count(sample, slices, metrics, draw, n_patients, n_boot + 1, n_threads)
+
+
+def leave_out_each(
+    sample: Sample, slices: Sequence[Slice], metrics: Mapping[str, Metric], *, n_threads: int = 1
+) -> Replicates:
+    """The same without each patient in turn: replicate 0 is the sample, p + 1 lacks patient p."""
+    n_patients = int(sample.stratum_start[-1])
+
+    def draw(first: int, weights: np.ndarray) -> None:
+        weights[:] = 1
+        out = np.arange(first, first + weights.shape[1]) - 1
+        weights[out[out >= 0], np.flatnonzero(out >= 0)] = 0
+
+    return _count(sample, slices, metrics, draw, n_patients, n_patients + 1, n_threads)
+
+
+_Draw = Callable[[int, np.ndarray], None]
+"""Fills weights (patient, replicate) uint8 of the replicates from a number on."""
+
+
+def _count(
+    sample: Sample,
+    slices: Sequence[Slice],
+    metrics: Mapping[str, Metric],
+    draw: _Draw,
+    n_patients: int,
+    n_columns: int,
+    n_threads: int,
+) -> Replicates:
+    cells, sums = _cut_cells(sample, slices), cut_sums(sample, slices, metrics)
+    n_cells = len(cells.start) - 1
+    kernels = {"auroc", "average_precision", "partial_auroc"}
     ranks = {
-        name: np.full((n_cells, n_columns), np.nan)
-        for name in {"auroc", "average_precision"} | _called(metrics).keys()
+        name: np.full((n_cells, n_columns), np.nan) for name in kernels | _called(metrics).keys()
     }
     counts = np.zeros((n_cells, 4, n_columns), np.int32)
+    totals = [np.zeros((len(cell.terms.T), n_columns)) for cell in sums]
     is_counted = any(metric.needs == "decision" for metric in metrics.values())
-    n_patients = int(sample.stratum_start[-1])
+    has_partial = any(metric.kernel == "partial_auroc" for metric in metrics.values())
 
     def run_batch(first: int) -> None:
         last = min(first + width, n_columns)
         weights = np.empty((n_patients, last - first), np.uint8)
-        kernel.draw_weights(sample.stratum_start, np.uint64(seed), first, weights)
-        auroc, precision = np.empty((2, n_cells, last - first))
-        kernel.rank_cells(cells.patient, cells.mark, cells.start, weights, auroc, precision)
-        ranks["auroc"][:, first:last] = auroc
-        ranks["average_precision"][:, first:last] = precision
+        draw(first, weights)
+        _rank(cells, weights, slice(first, last), ranks, has_partial=has_partial)
         if is_counted:
             part = np.empty((n_cells, 4, last - first), np.int32)
             kernel.count_cells(cells.patient, cells.outcome, cells.start, weights, part)
             counts[:, :, first:last] = part
+        for cell, total in zip(sums, totals, strict=True):
+            total[:, first:last] = cell.terms.T @ weights[cell.patient].astype(np.float64)
         for name, metric in _called(metrics).items():
             ranks[name][:, first:last] = _call(metric, sample, cells, weights)
 
@@ -111,7 +145,28 @@ def resample(
         for name, metric in metrics.items()
         if metric.needs == "score"
     }
-    return Replicates(values, counts.reshape(*shape, 4, n_columns))
+    pooled, reasons = values_of_sums(sums, totals, metrics, shape[:3], n_columns)
+    return Replicates(values, counts.reshape(*shape, 4, n_columns), pooled, reasons)
+
+
+def _rank(
+    cells: _Cells,
+    weights: np.ndarray,
+    columns: slice,
+    ranks: dict[str, np.ndarray],
+    *,
+    has_partial: bool,
+) -> None:
+    n_cells, n = len(cells.start) - 1, weights.shape[1]
+    auroc, precision, area = np.empty((3, n_cells, n))
+    totals = np.empty((n_cells, 2, n), np.int32)
+    rows = (cells.patient, cells.mark, cells.start, weights)
+    kernel.rank_cells(*rows, auroc, precision, totals)
+    ranks["auroc"][:, columns] = auroc
+    ranks["average_precision"][:, columns] = precision
+    if has_partial:
+        kernel.rank_top(*rows, totals, 1 - PARTIAL_SPECIFICITY, area)
+        ranks["partial_auroc"][:, columns] = standardized(area, PARTIAL_SPECIFICITY, 1.0)
 
 
 def batch_width(n_patients: int, n_rows: int) -> int:

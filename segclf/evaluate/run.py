@@ -1,35 +1,36 @@
 """The evaluation in one function: scores, labels and groups to rows of numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from segclf.core.catalog import lookup
+from segclf.core.catalog import lookup, unknown_name
 from segclf.core.config import EvaluateSettings
 from segclf.core.errors import DataError
-from segclf.core.randomness import seed_of
+from segclf.core.scoretable import check_scores
+from segclf.evaluate.decide import decide, parse_source
+from segclf.evaluate.decomposition import DECOMPOSITION_COLUMNS, SIZE_COLUMNS
 from segclf.evaluate.estimates import Row
-from segclf.evaluate.gaps import GAP_COLUMNS, gap_rows
+from segclf.evaluate.families import COMPARISON_COLUMNS, adjust
+from segclf.evaluate.finding import Plan, evaluate_finding
+from segclf.evaluate.gaps import GAP_COLUMNS
 from segclf.evaluate.groups import Grouping, check_cases, group_cases, parse_shortcut
-from segclf.evaluate.ledger import are_independent, exclusion_rows, make_ledger
-from segclf.evaluate.metrics import METRICS, Metric
-from segclf.evaluate.resample import Slice, resample
-from segclf.evaluate.rows import METRIC_COLUMNS, metric_rows
-from segclf.evaluate.sample import Sample, make_sample, select_rows
-from segclf.evaluate.shortcut import (
-    GRID_COLUMNS,
-    ROBUST_COLUMNS,
-    shortcut_rows,
-    shortcut_slices,
-)
+from segclf.evaluate.ledger import are_independent, make_ledger
+from segclf.evaluate.metrics import METRICS, declared_metrics
+from segclf.evaluate.rows import METRIC_COLUMNS
+from segclf.evaluate.sample import make_sample, select_rows
+from segclf.evaluate.shortcut import GRID_COLUMNS, ROBUST_COLUMNS
 
 _TABLES = {
     "metrics": METRIC_COLUMNS,
     "gaps": GAP_COLUMNS,
+    "comparisons": COMPARISON_COLUMNS,
     "robust": ROBUST_COLUMNS,
     "grid": GRID_COLUMNS,
+    "decomposition": DECOMPOSITION_COLUMNS,
+    "size_recall": SIZE_COLUMNS,
     "exclusions": (),
 }
 
@@ -42,27 +43,20 @@ class Evaluation:
     """One row per method, finding, group and metric."""
     gaps: pd.DataFrame
     """Worst group and gap per method, finding, group column and metric."""
+    comparisons: pd.DataFrame
+    """Differences between methods and between groups, with raw and adjusted p values."""
     robust: pd.DataFrame
     """Robust and aligned AUROC per method and finding; empty without a shortcut."""
     grid: pd.DataFrame
     """AUROC by shortcut in positives and in negatives; empty without a shortcut."""
+    decomposition: pd.DataFrame
+    """The pooled AUROC by groups of its pairs."""
+    size_recall: pd.DataFrame
+    """Sensitivity by target size; empty without a size."""
     ledger: Row
     """Settings, exclusions with counts, and notes; plain data."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is computed for each finding."""
-
-    metrics: Mapping[str, Metric]
-    groupings: Sequence[Grouping]
-    shortcut: str
-    present: np.ndarray | None
-    """(case,) of the case table; None without a shortcut."""
-    settings: EvaluateSettings
-    seed: int
-    unit: str
-    n_threads: int
+    groups: dict[str, pd.Series] = field(default_factory=dict)
+    """Per group column that cuts the cases once, case_id to the name of its group."""
 
 
 def evaluate_scores(
@@ -74,7 +68,7 @@ def evaluate_scores(
     settings: EvaluateSettings | None = None,
     roles: Mapping[str, str] | None = None,
     seed: int = 0,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] | None = None,
     unit_name: str = "patient",
     data: str = "user",
     n_threads: int = 1,
@@ -87,31 +81,43 @@ def evaluate_scores(
     Args:
         scores: Score tables of one or more methods, one below the other.
         cases: One row per case, with `case_id` and the columns that `by` and `shortcut` name.
-        by: Columns to group by, with bins for numbers: `sex`, `age:[0,40),[40,)`.
+        by: Columns to group by, as `group_cases` reads them.
         shortcut: Column of a feature that should not matter, or `column=value`.
-        settings: Resamples, confidence, and the smallest group.
+        settings: Intervals, thresholds, margins, and the smallest group.
         roles: Role of columns of `cases`; `derived` ones cut positives only.
         seed: Seed of the resampling.
-        metrics: Names in METRICS, or of plug-ins in the group `segclf.metrics`.
+        metrics: Names in METRICS, or of plug-ins in the group `segclf.metrics`; None is all of
+            METRICS, and those that settings declare.
         unit_name: The word for what `patient_id` identifies.
         data: `user` or `phantom`; carried into every output.
         n_threads: Batches of resamples at a time; the numbers do not depend on it.
 
     Raises:
         DataError: The score table or the case table cannot be used; the message says why.
-        UsageError: A column, bins, shortcut or metric does not exist or does not fit.
+        UsageError: A column, bins, shortcut or metric does not exist or does not fit; or
+            thresholds are to come from test cases.
     """
     settings, roles = settings or EvaluateSettings(), roles or {}
     check_cases(cases)
+    thresholds: list[Row] = []
+    if settings.threshold_from is not None:
+        source = parse_source(settings.threshold_from, exploratory=settings.exploratory)
+        scores, thresholds = decide(check_scores(scores, "score table"), source)
     rows, exclusions = select_rows(scores)
-    unit = "image" if are_independent(rows) else unit_name
     case_ids = pd.Index(cases["case_id"].astype("str"))
+    rows = _with_unit(rows, cases, case_ids, settings.unit)
+    unit = "image" if are_independent(rows) else unit_name
+    unit = settings.unit if settings.unit == "volume" else unit
     if by or shortcut:
         _check_match(rows, case_ids)
     name, present = parse_shortcut(shortcut, cases, roles=roles) if shortcut else ("", None)
-    plan = _Plan(
-        metrics={m: lookup(m, METRICS, kind="metric", group="segclf.metrics") for m in metrics},
-        groupings=_groupings(by, cases, roles),
+    names = METRICS if metrics is None else metrics
+    named = {m: lookup(m, METRICS, kind="metric", group="segclf.metrics") for m in names}
+    groupings = _groupings(by, cases, roles)
+    plan = Plan(
+        metrics=named | (declared_metrics(settings) if metrics is None else {}),
+        groupings=groupings,
+        sizes=_sizes(by, cases, roles),
         shortcut=name,
         present=present,
         settings=settings,
@@ -124,12 +130,45 @@ def evaluate_scores(
     for finding in sorted(rows["finding"].unique()):
         sample = make_sample(rows, finding)
         place = case_ids.get_indexer(pd.Index(sample.case_ids, dtype="str"))[sample.case]
-        for key, found in _evaluate_finding(sample, place, plan).items():
+        for key, found in evaluate_finding(sample, place, plan).items():
             tables[key] += found
+    tables["comparisons"] = adjust(tables["comparisons"], settings)
     frames = {key: _frame(tables[key], columns) for key, columns in _TABLES.items() if columns}
     ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit)
     asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
-    return Evaluation(**frames, ledger=asked | {"metrics": list(metrics)} | ledger)
+    asked |= {"metrics": list(plan.metrics), "thresholds": thresholds}
+    groups = {
+        column: pd.Series(np.array(grouping.names)[grouping.member.argmax(axis=0)[:-1]], case_ids)
+        for column, grouping in groupings.items()
+        if grouping.is_partition
+    }
+    return Evaluation(**frames, ledger=asked | ledger, groups=groups)
+
+
+def _with_unit(
+    rows: pd.DataFrame, cases: pd.DataFrame, case_ids: pd.Index, unit: str
+) -> pd.DataFrame:
+    """The rows with what is drawn independently as `patient_id`."""
+    if unit == "patient":
+        return rows
+    if unit == "case":
+        return rows.assign(patient_id=rows["case_id"])
+    if "volume_id" not in cases.columns:
+        raise unknown_name(
+            "volume_id", [str(c) for c in cases.columns], kind="column", where="--unit volume"
+        )
+    place = case_ids.get_indexer(pd.Index(rows["case_id"]))
+    volume = cases["volume_id"].astype("str").to_numpy()[place]
+    is_missing = (place < 0) | cases["volume_id"].isna().to_numpy()[place]
+    if is_missing.any():
+        example = rows["case_id"].to_numpy()[is_missing][0]
+        raise DataError(
+            f"{int(is_missing.sum())} rows have no volume, such as case {example!r}.",
+            where="column volume_id of the case table",
+            expected="the volume of every scored case",
+            fix="fill the column, or use --unit patient",
+        )
+    return rows.assign(patient_id=volume)
 
 
 def _check_match(rows: pd.DataFrame, case_ids: pd.Index) -> None:
@@ -143,56 +182,28 @@ def _check_match(rows: pd.DataFrame, case_ids: pd.Index) -> None:
         )
 
 
-def _groupings(by: Sequence[str], cases: pd.DataFrame, roles: Mapping[str, str]) -> list[Grouping]:
+def _groupings(
+    by: Sequence[str], cases: pd.DataFrame, roles: Mapping[str, str]
+) -> dict[str, Grouping]:
     """One per text; a column that is cut in two ways goes by its texts, not by its name."""
     found = {text: group_cases(text, cases, roles=roles) for text in by}
     columns = [grouping.column for grouping in found.values()]
-    return [
+    named = [
         replace(grouping, column=text) if columns.count(grouping.column) > 1 else grouping
         for text, grouping in found.items()
     ]
+    return {grouping.column: grouping for grouping in named}
 
 
-def _evaluate_finding(sample: Sample, place: np.ndarray, plan: _Plan) -> dict[str, list[Row]]:
-    """The rows of one finding, by table; `place` is each row's place in the case table."""
-    slices = [Slice("all", "all", np.ones(len(place), bool))]
-    for grouping in plan.groupings:
-        slices += _slices(sample, grouping, place)
-    n_groups, feature = len(slices), None
-    if plan.present is not None:
-        feature = np.where(place >= 0, plan.present[place], np.nan)
-        slices += shortcut_slices(sample, feature)
-    drawn = resample(
-        sample,
-        slices,
-        {"auroc": METRICS["auroc"], **plan.metrics},
-        n_boot=plan.settings.n_boot,
-        seed=seed_of(plan.seed, "evaluate", sample.finding),
-        n_threads=plan.n_threads,
-    )
-    groups = drawn.of_slices(0, n_groups)
-    estimated = list(
-        metric_rows(sample, slices[:n_groups], plan.metrics, groups, plan.settings, unit=plan.unit)
-    )
-    found: dict[str, list[Row]] = {"metrics": [one.row for one in estimated]}
-    found["gaps"] = list(gap_rows(estimated, plan.settings))
-    found["exclusions"] = list(exclusion_rows(sample, place, plan.shortcut, feature))
-    if feature is not None:
-        rest = drawn.of_slices(n_groups, len(slices))
-        found["robust"], found["grid"] = shortcut_rows(
-            sample, plan.shortcut, slices[n_groups:], rest, plan.settings, unit=plan.unit
-        )
-    return found
+def _sizes(
+    by: Sequence[str], cases: pd.DataFrame, roles: Mapping[str, str]
+) -> dict[str, pd.Series]:
+    """Numeric columns of `by` that follow from the truth, such as a target size."""
+    names = [text.split(":")[0].strip() for text in by]
+    numeric = set(cases.select_dtypes("number").columns)
+    return {name: cases[name] for name in names if roles.get(name) == "derived" and name in numeric}
 
 
 def _frame(rows: list[Row], columns: tuple[str, ...]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=pd.Index(columns))
     return frame.astype({name: "Int64" for name in columns if name.startswith("n_")})
-
-
-def _slices(sample: Sample, grouping: Grouping, place: np.ndarray) -> list[Slice]:
-    """One slice per group; a case that is not in the case table belongs to 'missing'."""
-    return [
-        Slice(grouping.column, name, member, grouping.positives_only)
-        for name, member in grouping.members(place, sample.positive)
-    ]

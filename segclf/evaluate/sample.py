@@ -26,12 +26,26 @@ class Sample:
     positive: np.ndarray
     decision: np.ndarray
     """1.0, 0.0, or NaN where the table has none."""
+    probability: np.ndarray
+    """In [0, 1], or NaN where the table has none."""
     seed: np.ndarray
     fold: np.ndarray
     n_seeds: int
     n_folds: int
     stratum_start: np.ndarray
     """(stratum + 1,) int64; limits of the strata among the patients."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A set of cases that gets rows of its own."""
+
+    column: str
+    group: str
+    member: np.ndarray
+    """(row,) bool over the rows of a sample."""
+    shares_negatives: bool = False
+    """Its positives are compared with all negatives of the sample."""
 
 
 def select_rows(scores: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
@@ -83,6 +97,7 @@ def make_sample(rows: pd.DataFrame, finding: str) -> Sample:
         score=rows["score"].to_numpy(dtype=np.float64),
         positive=positive,
         decision=rows["decision"].to_numpy(dtype=np.float64),
+        probability=rows["probability"].to_numpy(dtype=np.float64),
         seed=seed,
         fold=fold,
         n_seeds=len(seeds),

@@ -5,23 +5,24 @@ from dataclasses import asdict
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
-from segclf.evaluate.estimates import Row, average_cells, estimate
+from segclf.evaluate.estimates import Row, average_cells, estimate, interval_name
+from segclf.evaluate.exact import interval_of_auroc
 from segclf.evaluate.inference.bootstrap_intervals import percentile
 from segclf.evaluate.inference.missing import join
 from segclf.evaluate.metrics import METRICS
-from segclf.evaluate.resample import Replicates, Slice
-from segclf.evaluate.rows import count_slice, interval_name
-from segclf.evaluate.sample import Sample
+from segclf.evaluate.rows import Drawn, count_slice
+from segclf.evaluate.sample import Sample, Slice
 
 GRID = (("without", "with"), ("with", "without"), ("with", "with"), ("without", "without"))
 """The feature in the positives, and in the negatives, of each AUROC."""
-ROBUST, ALIGNED = GRID[0], GRID[1]
+ROBUST, ALIGNED, ABSENT = GRID[0], GRID[1], GRID[3]
 _COUNTS = ("n_positive", "n_negative", "n_positive_patients", "n_negative_patients")
 _VALUES = ("estimate", "lo", "hi", "interval", *_COUNTS, "n_boot_usable", "reason")
 GRID_COLUMNS = ("method", "finding", "shortcut", "positives", "negatives", *_VALUES)
 ROBUST_COLUMNS = ("method", "finding", "shortcut", "quantity", "definition", *_VALUES)
 _DEFINITIONS = {
-    "robust": "positives without the shortcut against negatives with it",
+    "robust": "positives without the shortcut against negatives with it (reversed)",
+    "robust, absent": "positives without the shortcut against negatives without it",
     "aligned": "positives with the shortcut against negatives without it",
     "aligned - robust": "how much the ranking leans on the shortcut; about 0 if it does not",
 }
@@ -48,8 +49,7 @@ def shortcut_slices(sample: Sample, present: np.ndarray) -> list[Slice]:
 def shortcut_rows(
     sample: Sample,
     name: str,
-    slices: list[Slice],
-    replicates: Replicates,
+    drawn: Drawn,
     settings: EvaluateSettings,
     *,
     unit: str,
@@ -59,29 +59,35 @@ def shortcut_rows(
     Args:
         sample: The rows of one finding.
         name: The shortcut, for the rows.
-        slices: From `shortcut_slices`.
-        replicates: Resampled values of these slices.
+        drawn: What was resampled of the slices of `shortcut_slices`.
         settings: `min_group` and `confidence`.
         unit: The word for a patient.
 
     Source:
-        Saab et al., PMLR 182 (2022) 760; Hooper et al., NeurIPS 2023.
+        Reversed: Saab et al., PMLR 182 (2022) 760. Absent: Hooper et al., NeurIPS 2023, for
+        melanoma.
     """
-    averaged = average_cells(METRICS["auroc"], "auroc", replicates)[0]
+    averaged = average_cells(METRICS["auroc"], "auroc", drawn.replicates)[0]
     all_robust: list[Row] = []
     all_grid: list[Row] = []
     for index, method in enumerate(sample.methods):
         shared: Row = {"method": method, "finding": sample.finding, "shortcut": name}
-        shared["interval"] = interval_name(unit)
         cells: dict[tuple[str, str], Row] = {}
-        for s, (key, part) in enumerate(zip(GRID, slices, strict=True)):
+        for s, (key, part) in enumerate(zip(GRID, drawn.slices, strict=True)):
             counts = count_slice(sample, part.member & (sample.method == index))
-            found = estimate(METRICS["auroc"], averaged[index, s], counts, settings, unit=unit)
+            exact = None
+            if settings.interval in ("auto", "delong"):
+                exact = interval_of_auroc(drawn.aurocs[s].aurocs[index], settings)
+            found = estimate(
+                *(METRICS["auroc"], averaged[index, s], counts, settings), unit=unit, exact=exact
+            )
             cells[key] = shared | asdict(counts) | asdict(found)
         robust = [
             cells[ROBUST] | {"quantity": "robust"},
+            cells[ABSENT] | {"quantity": "robust, absent"},
             cells[ALIGNED] | {"quantity": "aligned"},
-            _difference(cells, averaged[index, :2], settings) | {"quantity": "aligned - robust"},
+            _difference(cells, averaged[index, :2], settings, unit)
+            | {"quantity": "aligned - robust"},
         ]
         for row in robust:
             row["definition"] = _DEFINITIONS[str(row["quantity"])]
@@ -95,6 +101,7 @@ def _difference(
     cells: dict[tuple[str, str], Row],
     values: np.ndarray,
     settings: EvaluateSettings,
+    unit: str,
 ) -> Row:
     """Aligned minus robust, resampled jointly; missing if either is."""
     missing = [
@@ -105,8 +112,8 @@ def _difference(
     row: Row = cells[ROBUST] | dict.fromkeys(_COUNTS)
     if missing:
         row |= dict.fromkeys(("estimate", "lo", "hi"), np.nan)
-        return row | {"n_boot_usable": 0, "reason": join(*missing)}
+        return row | {"interval": "", "n_boot_usable": 0, "reason": join(*missing)}
     difference = values[1] - values[0]
     lo, hi, n_usable, reason = percentile(difference[1:], settings.confidence)
-    row |= {"estimate": float(difference[0]), "lo": lo, "hi": hi}
+    row |= {"estimate": float(difference[0]), "lo": lo, "hi": hi, "interval": interval_name(unit)}
     return row | {"n_boot_usable": n_usable, "reason": reason}

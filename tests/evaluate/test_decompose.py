@@ -1,4 +1,4 @@
-"""Decomposition and robust AUROC against scikit-learn and the published definitions."""
+"""Decomposition against scikit-learn and the published definitions."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from segclf.evaluate.inference.decompose import decompose, relative_improvement, robust_auroc
+from segclf.evaluate.inference.decompose import decompose, relative_improvement
 
 CASES = st.lists(
     st.tuples(st.booleans(), st.integers(-3, 3), st.integers(-1, 3)), min_size=1, max_size=40
@@ -62,36 +62,6 @@ def test_groups_without_a_class_have_no_value_and_no_pairs():
     np.testing.assert_array_equal(found.n_negative, [1, 0, 0])
     empty = decompose(np.zeros(0), np.zeros(0, bool), np.zeros(0, int), 2)
     assert np.isnan([empty.pooled, empty.inside, empty.across]).all()
-
-
-def test_robust_auroc_is_that_of_the_published_masks():
-    rng = np.random.default_rng(1)
-    positive = rng.random(400) < 0.4
-    present = np.where(rng.random(400) < 0.1, np.nan, rng.random(400) < 0.2 + 0.6 * positive)
-    score = rng.normal(size=400) + positive + np.nan_to_num(present)
-    s, y = present, positive
-    masks = {
-        "reversed": (y & (s == 0)) | (~y & (s == 1)),  # compute_saab_robust_auroc
-        "absent": s == 0,
-        "aligned": (y & (s == 1)) | (~y & (s == 0)),
-        "present": s == 1,
-    }
-    found = robust_auroc(score, positive, present)
-    for name, mask in masks.items():
-        assert getattr(found, name) == pytest.approx(roc_auc_score(y[mask], score[mask]))
-    assert found.gap == pytest.approx(found.aligned - found.reversed)
-    assert found.n_positive == ((y & (s == 0)).sum(), (y & (s == 1)).sum())
-    assert found.n_negative == ((~y & (s == 0)).sum(), (~y & (s == 1)).sum())
-    assert found.reversed < found.absent < found.aligned
-
-
-def test_a_score_that_ignores_the_shortcut_has_no_gap():
-    positive = np.tile([True, False], 200)
-    present = np.repeat([0.0, 1.0], 200)
-    score = np.tile(np.arange(4.0), 100)
-    found = robust_auroc(score, positive, present)
-    assert found.gap == 0.0
-    assert found.reversed == found.absent == found.present
 
 
 def test_the_published_relative_improvement():

@@ -11,8 +11,8 @@ from statsmodels.api import OLS
 from segclf.evaluate import METRICS
 from segclf.evaluate.inference import kernel
 from segclf.evaluate.inference.bootstrap_intervals import percentile
-from segclf.evaluate.resample import Slice, resample
-from segclf.evaluate.sample import Sample, number_patients
+from segclf.evaluate.resample import resample
+from segclf.evaluate.sample import Sample, Slice, number_patients
 
 
 def make_sample(label, score, *, owner=None, decision=None):
@@ -30,6 +30,7 @@ def make_sample(label, score, *, owner=None, decision=None):
         score=score,
         positive=label == 1,
         decision=(score > 0.5).astype(float) if decision is None else decision,
+        probability=np.full(len(score), np.nan),
         seed=zeros,
         fold=zeros,
         n_seeds=1,

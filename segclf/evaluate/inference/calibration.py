@@ -91,11 +91,11 @@ def line_terms(label: np.ndarray, probability: np.ndarray) -> LineTerms:
         probability: In (0, 1).
 
     Raises:
-        ValueError: The sample has no line; `calibration_line` says why.
+        ValueError: The sample has no line, and why.
     """
     line = calibration_line(label, probability)
     if line.reason:
-        raise ValueError(f"the sample has no calibration line. {line.reason}.")
+        raise ValueError(f"{line.reason}.")
     z = special.logit(probability)
     shifted = special.expit(z + line.intercept)
     ones = np.ones((len(z), 1))

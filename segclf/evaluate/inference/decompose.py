@@ -1,4 +1,4 @@
-"""A pooled AUROC taken apart: pairs within groups and across them, and robust AUROC."""
+"""A pooled AUROC taken apart: pairs within groups and across them."""
 
 from dataclasses import dataclass
 
@@ -85,47 +85,6 @@ def decompose(
         has = n_positive > 0
         auroc[has, g] = won[has] / (n_positive[has] * n_negative[g])
     return Decomposition(auroc, n_positive, n_negative)
-
-
-@dataclass(frozen=True)
-class Robust:
-    """AUROC by presence of a shortcut in the positives and in the negatives."""
-
-    reversed: float
-    """Positives without the shortcut against negatives with it."""
-    absent: float
-    """Cases without the shortcut."""
-    aligned: float
-    """Positives with it against negatives without it."""
-    present: float
-    """Cases with it."""
-    n_positive: tuple[int, int]
-    """Without the shortcut, and with it."""
-    n_negative: tuple[int, int]
-
-    @property
-    def gap(self) -> float:
-        """Aligned minus reversed: how much the ranking leans on the shortcut."""
-        return self.aligned - self.reversed
-
-
-def robust_auroc(score: np.ndarray, positive: np.ndarray, present: np.ndarray) -> Robust:
-    """Robust AUROC in both published definitions, and the other two of the 2 x 2 grid.
-
-    Args:
-        score: (case,) higher means more likely positive.
-        positive: (case,) bool.
-        present: (case,) 1.0 with the shortcut, 0.0 without, NaN where not known (left out).
-
-    Source:
-        Reversed: Saab et al., PMLR 182 (2022) 760. Absent: Hooper et al., NeurIPS 2023, for
-        melanoma.
-    """
-    state = np.where(np.isnan(present), -1, present).astype(np.int64)
-    parts = decompose(score, positive, state, 2)
-    (absent, reversed_), (aligned, both) = parts.auroc.tolist()
-    n_positive, n_negative = parts.n_positive.tolist(), parts.n_negative.tolist()
-    return Robust(reversed_, absent, aligned, both, tuple(n_positive), tuple(n_negative))
 
 
 def relative_improvement(new: np.ndarray, old: np.ndarray) -> np.ndarray:

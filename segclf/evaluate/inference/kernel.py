@@ -87,6 +87,7 @@ def rank_cells(
     weights: np.ndarray,
     auroc: np.ndarray,
     average_precision: np.ndarray,
+    totals: np.ndarray,
 ) -> None:
     """AUROC and average precision of every cell and replicate, in one pass from the top score.
 
@@ -99,6 +100,7 @@ def rank_cells(
         weights: (patient, replicate) uint8.
         auroc: (cell, replicate) float64, overwritten.
         average_precision: (cell, replicate) float64, overwritten.
+        totals: (cell, 2, replicate) int32, overwritten; numbers of negatives and of positives.
     """
     n = weights.shape[1]
     for c in range(start.shape[0] - 1):
@@ -118,6 +120,73 @@ def rank_cells(
             if m & CLOSES:
                 _close_block(pos, neg, pos_before, neg_before, lost2, gain)
         _finish(pos, neg, lost2, gain, auroc[c], average_precision[c])
+        totals[c, 0], totals[c, 1] = neg, pos
+
+
+@_compiled
+def rank_top(
+    patient: np.ndarray,
+    mark: np.ndarray,
+    start: np.ndarray,
+    weights: np.ndarray,
+    totals: np.ndarray,
+    share: float,
+    area: np.ndarray,
+) -> None:
+    """Area under the ROC curve where the false-positive rate is below `share`; at most `share`.
+
+    Straight lines between the points. A cell is left as soon as all replicates are past `share`.
+
+    Args:
+        patient: As in `rank_cells`.
+        mark: As in `rank_cells`.
+        start: As in `rank_cells`.
+        weights: (patient, replicate) uint8.
+        totals: (cell, 2, replicate) int32 from `rank_cells`.
+        share: In (0, 1].
+        area: (cell, replicate) float64, overwritten; NaN without positives or negatives.
+    """
+    n = weights.shape[1]
+    for c in range(start.shape[0] - 1):
+        pos, neg = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        pos_before, neg_before = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        area[c, :] = 0.0
+        limit = share * totals[c, 0]
+        for i in range(start[c], start[c + 1]):
+            w, m = weights[patient[i]], mark[i]
+            if m & OPENS or m == 0:
+                pos_before[:] = pos
+                neg_before[:] = neg
+            for b in range(n):
+                if m & POSITIVE:
+                    pos[b] += w[b]
+                else:
+                    neg[b] += w[b]
+            if m & CLOSES or m == 0:
+                _add_trapezoid(pos, neg, pos_before, neg_before, limit, area[c])
+            if i % 256 == 0 and (neg >= limit).all():
+                break
+        for b in range(n):
+            pairs = np.float64(totals[c, 0, b]) * np.float64(totals[c, 1, b])
+            area[c, b] = area[c, b] / pairs if pairs > 0 else np.nan
+
+
+@_compiled
+def _add_trapezoid(
+    pos: np.ndarray,
+    neg: np.ndarray,
+    pos_before: np.ndarray,
+    neg_before: np.ndarray,
+    limit: np.ndarray,
+    area: np.ndarray,
+) -> None:
+    """Add what lies between two points of the curve and left of the limit."""
+    for b in range(pos.shape[0]):
+        step = np.float64(neg[b] - neg_before[b])
+        inside = min(step, limit[b] - neg_before[b])
+        if inside > 0:
+            rise = np.float64(pos[b] - pos_before[b]) * inside / step
+            area[b] += inside * (np.float64(pos_before[b]) + rise / 2)
 
 
 @_compiled

@@ -8,6 +8,28 @@ import numpy as np
 
 from segclf.evaluate.metrics.record import check_arrays
 
+Share = tuple[np.ndarray, np.ndarray]
+
+
+def of_positives(label: np.ndarray, decision: np.ndarray) -> Share:
+    """The cases of sensitivity, and those that count."""
+    return label == 1, decision == 1
+
+
+def of_negatives(label: np.ndarray, decision: np.ndarray) -> Share:
+    """The cases of specificity, and those that count."""
+    return label == 0, decision == 0
+
+
+def of_positive_calls(label: np.ndarray, decision: np.ndarray) -> Share:
+    """The cases of PPV, and those that count."""
+    return decision == 1, label == 1
+
+
+def of_negative_calls(label: np.ndarray, decision: np.ndarray) -> Share:
+    """The cases of NPV, and those that count."""
+    return decision == 0, label == 0
+
 
 def sensitivity(label: np.ndarray, decision: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Share of positives that are called positive (recall); undefined without positives."""

@@ -6,6 +6,9 @@ import numpy as np
 
 from segclf.evaluate.metrics.record import check_arrays
 
+PARTIAL_SPECIFICITY = 0.9
+"""`partial_auroc` of the METRICS table covers specificities from here to 1."""
+
 
 def auroc(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
     """Chance that a positive outranks a negative, ties counted half; in [0, 1].
@@ -105,6 +108,20 @@ def partial_auroc(
     area = float(((right - left) * (y[:-1] + slope * ((left + right) / 2 - x[:-1]))).sum())
     if not standardize:
         return area
+    return float(standardized(np.float64(area), low, high))
+
+
+def standardized(area: np.ndarray, low: float, high: float) -> np.ndarray:
+    """A partial area as 0.5 for a random score and 1.0 for a perfect one; below 0.5 is worse.
+
+    Args:
+        area: Over specificities (or sensitivities) from `low` to `high`.
+        low: In [0, 1).
+        high: Above `low`, at most 1.
+
+    Source:
+        McClish, Med Decis Making 9 (1989) 190.
+    """
     by_chance = ((1 - low) ** 2 - (1 - high) ** 2) / 2
     return (1 + (area - by_chance) / (high - low - by_chance)) / 2
 

@@ -1,0 +1,247 @@
+"""Two methods on the same cases, overall and in every group."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from segclf.core.config import EvaluateSettings
+from segclf.evaluate.estimates import Row, average_cells, of_counts
+from segclf.evaluate.exact import slice_aurocs
+from segclf.evaluate.families import blank
+from segclf.evaluate.inference.bootstrap_intervals import percentile
+from segclf.evaluate.inference.compare import Comparison, compare_paired
+from segclf.evaluate.inference.decompose import relative_improvement
+from segclf.evaluate.inference.mcnemar import mcnemar
+from segclf.evaluate.inference.missing import join
+from segclf.evaluate.inference.seeds import compare_seeds
+from segclf.evaluate.resample import resample
+from segclf.evaluate.rows import Drawn, count_slice
+from segclf.evaluate.sample import Sample, Slice
+
+IN_GROUPS = ("auroc", "sensitivity", "specificity")
+"""What is compared in every group."""
+OVERALL = (*IN_GROUPS, "partial_auroc", "average_precision", "balanced_accuracy", "brier")
+"""What is compared over all cases, and net benefit."""
+
+
+def method_rows(drawn: Drawn, settings: EvaluateSettings, *, seed: int, unit: str) -> Iterator[Row]:
+    """One row per pair of methods, slice and metric: first minus second, on cases of both.
+
+    AUROCs are compared by their covariance over patients, decisions by McNemar's test with
+    patients as clusters, everything else by the joint bootstrap; methods with several seeds by
+    resampling patients and seeds together.
+
+    Args:
+        drawn: The resampled values.
+        settings: Confidence and the kind of intervals.
+        seed: Of the resampling.
+        unit: The word for a patient.
+    """
+    for first, second in combinations(range(len(drawn.sample.methods)), 2):
+        pair = _pair(drawn, first, second, settings, seed)
+        for s, part in enumerate(drawn.slices):
+            counts = count_slice(pair.drawn.sample, part.member[pair.rows] & pair.is_first)
+            names = OVERALL if part.column == "all" else IN_GROUPS
+            for name, metric in pair.drawn.metrics.items():
+                is_wanted = name in names or (
+                    part.column == "all" and name.startswith("net_benefit@")
+                )
+                small = [n for n in counts.used_by(metric).values() if n < settings.min_group]
+                if not is_wanted or (part.shares_negatives and metric.uses == "negatives"):
+                    continue
+                if metric.needs == "probability" and not pair.has_probabilities:
+                    continue
+                row = blank(
+                    kind="methods",
+                    finding=pair.drawn.sample.finding,
+                    metric=name,
+                    group_column=part.column,
+                    group=part.group,
+                    first=drawn.sample.methods[first],
+                    second=drawn.sample.methods[second],
+                    n_cases=counts.n_cases,
+                    n_patients=counts.n_patients,
+                    n_positive=counts.n_positive,
+                    n_negative=counts.n_negative,
+                )
+                row["sign"] = 1.0 if metric.higher_is_better else -1.0
+                row |= {"se": np.nan, "df": np.inf}
+                if small:
+                    reason = f"fewer than {settings.min_group} {unit}s of a class have both methods"
+                    yield row | {"reason": reason}
+                    continue
+                df = max(min(counts.used_by(metric).values()) - 1, 1)
+                found = _compare(pair, name, s, df, settings, seed)
+                yield row | found | {"reason": join(str(found["reason"]), pair.note)}
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two methods, restricted to the cases that both scored."""
+
+    drawn: Drawn
+    methods: tuple[int, int]
+    rows: np.ndarray
+    """Indices of the kept rows among those of the whole sample."""
+    is_first: np.ndarray
+    """(kept row,) bool."""
+    has_probabilities: bool
+    note: str
+
+
+def _pair(drawn: Drawn, first: int, second: int, settings: EvaluateSettings, seed: int) -> _Pair:
+    sample = drawn.sample
+    key = sample.case * sample.n_folds + sample.fold
+    keys = [np.unique(key[sample.method == m]) for m in (first, second)]
+    note = ""
+    if np.array_equal(*keys):
+        rows, methods = np.arange(len(key)), (first, second)
+    else:
+        both = np.intersect1d(*keys)
+        is_kept = np.isin(sample.method, (first, second)) & np.isin(key, both)
+        rows, methods = np.flatnonzero(is_kept), (0, 1)
+        sample = _restrict(sample, rows, (first, second))
+        slices = [replace(part, member=part.member[rows]) for part in drawn.slices]
+        n_boot = settings.n_boot
+        drawn = Drawn(
+            sample=sample,
+            slices=slices,
+            metrics=drawn.metrics,
+            replicates=resample(sample, slices, drawn.metrics, n_boot=n_boot, seed=seed),
+            left_out=None,
+            aurocs=[slice_aurocs(sample, part.member, 2) for part in slices],
+        )
+        n_left = sum(len(k) for k in keys) - 2 * len(both)
+        note = f"{n_left} cases that only one method scored are left out"
+    is_known = ~np.isnan(sample.probability)
+    has_both = all(is_known[sample.method == m].any() for m in methods)
+    return _Pair(drawn, methods, rows, sample.method == methods[0], has_both, note)
+
+
+def _restrict(sample: Sample, rows: np.ndarray, methods: tuple[int, int]) -> Sample:
+    """The rows of two methods; patients, cases and strata keep their codes."""
+    names = ("case", "patient", "score", "positive", "decision", "probability", "seed", "fold")
+    return replace(
+        sample,
+        methods=tuple(sample.methods[m] for m in methods),
+        method=(sample.method[rows] == methods[1]).astype(np.int64),
+        **{name: getattr(sample, name)[rows] for name in names},
+    )
+
+
+def _compare(
+    pair: _Pair, name: str, s: int, df: float, settings: EvaluateSettings, seed: int
+) -> Row:
+    drawn, methods = pair.drawn, list(pair.methods)
+    metric, sample = drawn.metrics[name], drawn.sample
+    values = average_cells(metric, name, drawn.replicates)[0][methods, s]
+    row: Row = {"estimate_first": float(values[0, 0]), "estimate_second": float(values[1, 0])}
+    n_seeds = [len(np.unique(sample.seed[sample.method == m])) for m in methods]
+    row |= {"n_seeds": min(n_seeds)}
+    difference = float(values[0, 0] - values[1, 0])
+    if np.isnan(difference):
+        return row | {"reason": f"undefined for one method: {metric.undefined_for}"}
+    if max(n_seeds) > 1:
+        found = compare_seeds(
+            _by_seed(drawn, name, s, methods),
+            n_patients=int(df) + 1,
+            confidence=settings.confidence,
+            seed=seed,
+        )
+        sd = {"seed_sd_first": found.seed_sd[0], "seed_sd_second": found.seed_sd[1]}
+        how = "patients and seeds resampled"
+        row |= sd | {"n_usable": found.n_usable, "interval": how, "test": how}
+        return row | _numbers(found.difference, found) | {"df": found.df}
+    drawn_difference = values[0, 1:] - values[1, 1:]
+    usable = drawn_difference[~np.isnan(drawn_difference)]
+    row["n_usable"] = len(usable)
+    if name == "auroc" and settings.interval in ("auto", "delong"):
+        covariance = drawn.aurocs[s].covariance[np.ix_(methods, methods)]
+        variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+        how = "clustered DeLong, paired"
+    else:
+        if len(usable) < max(len(drawn_difference) / 2, 2):
+            return row | {"reason": f"{len(usable)} of {len(drawn_difference)} resamples usable"}
+        variance, how = float(usable.var(ddof=1)), "joint bootstrap"
+    found = compare_paired(difference, max(variance, 0.0), df=df, confidence=settings.confidence)
+    row |= {"interval": how, "test": how, "df": df} | _numbers(difference, found)
+    if metric.share is not None and metric.uses != "both":
+        row |= _mcnemar(pair, s, is_positive=metric.uses == "positives")
+    return row
+
+
+def _numbers(difference: float, found: Comparison) -> Row:
+    numbers = {"lo": found.lo, "hi": found.hi, "p": found.p, "se": found.se}
+    return {"difference": difference, **numbers, "reason": found.reason}
+
+
+def _by_seed(drawn: Drawn, name: str, s: int, methods: list[int]) -> np.ndarray:
+    """(2, seed, fold, 1 + replicate); decisions and probabilities are pooled over folds."""
+    metric, replicates = drawn.metrics[name], drawn.replicates
+    if metric.needs == "score":
+        return replicates.values[name][methods, s]
+    if metric.needs == "probability":
+        return replicates.pooled[name][methods, s][:, :, None]
+    counts = np.moveaxis(replicates.counts[methods, s].sum(axis=2, dtype=np.int64), 2, 0)
+    return of_counts(metric, counts)[:, :, None]
+
+
+def _mcnemar(pair: _Pair, s: int, *, is_positive: bool) -> Row:
+    """P value of the decisions of both methods on the same cases."""
+    sample, part = pair.drawn.sample, pair.drawn.slices[s]
+    key = sample.case * sample.n_folds + sample.fold
+    right, keys = [], []
+    for method in pair.methods:
+        is_used = part.member & (sample.method == method) & (sample.positive == is_positive)
+        rows = np.flatnonzero(is_used & ~np.isnan(sample.decision))
+        rows = rows[np.argsort(key[rows], kind="stable")]
+        right.append((sample.decision[rows] == is_positive, rows))
+        keys.append(key[rows])
+    both = np.intersect1d(*keys)
+    first, second = (r[0][np.searchsorted(k, both)] for r, k in zip(right, keys, strict=True))
+    patient = sample.patient[right[0][1][np.searchsorted(keys[0], both)]]
+    found = mcnemar(first, second, patient)
+    if np.isnan(found.p_exact):
+        return {"p": found.p_cases, "test": "McNemar, clustered (Obuchowski)"}
+    return {"p": found.p_exact, "test": "McNemar, exact over patients"}
+
+
+def improvement_rows(
+    drawn: Drawn, robust: Slice, values: np.ndarray, settings: EvaluateSettings
+) -> Iterator[Row]:
+    """Relative improvement of the robust AUROC between every pair of methods.
+
+    Args:
+        drawn: What was resampled.
+        robust: The slice of robust AUROC.
+        values: (method, replicate) robust AUROCs, the sample's own first.
+        settings: The confidence.
+    """
+    sample = drawn.sample
+    for old, new in combinations(range(len(sample.methods)), 2):
+        counts = count_slice(sample, robust.member & (sample.method == new))
+        ratio = relative_improvement(values[new], values[old])
+        lo, hi, n_usable, reason = percentile(ratio[1:], settings.confidence)
+        few = min(counts.n_positive_patients, counts.n_negative_patients) < settings.min_group
+        row = blank(
+            kind="relative improvement",
+            finding=sample.finding,
+            metric="robust auroc",
+            group_column=robust.column,
+            group="robust",
+            first=sample.methods[new],
+            second=sample.methods[old],
+            n_cases=counts.n_cases,
+            n_patients=counts.n_patients,
+            n_positive=counts.n_positive,
+            n_negative=counts.n_negative,
+        )
+        row |= {"se": np.nan, "df": np.inf, "sign": 1.0}
+        if few or np.isnan(ratio[0]):
+            yield row | {"reason": f"fewer than {settings.min_group} patients of a class"}
+            continue
+        row |= {"estimate_first": float(values[new, 0]), "estimate_second": float(values[old, 0])}
+        row |= {"difference": float(ratio[0]), "lo": lo, "hi": hi, "n_usable": n_usable}
+        yield row | {"interval": "percentile of ratios", "reason": reason}
