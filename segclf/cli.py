@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from segclf import options as opt
 from segclf.closing import announce, done, quarantined, same_run
 from segclf.console import answer, progress
 from segclf.core.errors import ExitCode
+from segclf.options import mapped, settings_of, start_from
 
 app = typer.Typer(
     name="segclf",
@@ -19,24 +21,9 @@ app = typer.Typer(
     "--debug, which shows the traceback of an error.",
 )
 
-Config = Annotated[Path | None, typer.Option("--config", help="Recipe (YAML).")]
-Manifest = Annotated[Path | None, typer.Option("--manifest", help="Case table (CSV or Parquet).")]
-RunName = Annotated[str | None, typer.Option("--run", help="Run folder or name under runs/.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Setting, e.g. train.lr=1e-3.")]
-Fold = Annotated[int | None, typer.Option("--fold", help="Only this fold; default: all.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Pretrained = Annotated[
-    str | None,
-    typer.Option("--pretrained", help="Encoder weights: imagenet, or a safetensors file."),
-]
-Maps = Annotated[
-    str | None, typer.Option("--save-maps", help="Also keep probability maps: png, nifti or npz.")
-]
-
 
 @app.command(epilog="Example: segclf demo")
-def demo(as_json: Json = False) -> None:
+def demo(as_json: opt.Json = False) -> None:
     """The main job on phantom data: segmenter against classifier, with a report."""
     from segclf.demo import run_demo
 
@@ -45,7 +32,7 @@ def demo(as_json: Json = False) -> None:
 
 
 @app.command(epilog="Example: segclf doctor")
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: opt.Json = False) -> None:
     """Versions, devices, threads, bf16/AMX; names the fix of a broken installation."""
     from segclf.doctor import doctor_text, examine
 
@@ -59,8 +46,8 @@ def doctor(as_json: Json = False) -> None:
 def init(
     what: Annotated[str, typer.Argument(help="phantom (synthetic data) or recipe.")],
     where: Annotated[Path, typer.Argument(help="Folder for phantom; YAML file for recipe.")],
-    sets: Set = None,
-    as_json: Json = False,
+    sets: opt.Set = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Write a phantom data set, or a recipe with every setting and its default."""
     from segclf.core.catalog import lookup
@@ -75,10 +62,10 @@ def init(
 @app.command(epilog="Example: segclf check manifest.csv --config recipe.yaml")
 def check(
     manifest: Annotated[Path | None, typer.Argument(help="Case table (CSV or Parquet).")] = None,
-    config: Config = None,
-    sets: Set = None,
+    config: opt.Config = None,
+    sets: opt.Set = None,
     workers: Annotated[int, typer.Option(help="Files read at the same time.")] = 2,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Read every file and list every problem, with row, field, expectation and fix."""
     from segclf.starting import check_data
@@ -91,12 +78,12 @@ def check(
 
 @app.command(epilog="Example: segclf split --config recipe.yaml --folds 5")
 def split(
-    config: Config = None,
-    manifest: Manifest = None,
-    run: RunName = None,
+    config: opt.Config = None,
+    manifest: opt.Manifest = None,
+    run: opt.RunName = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validation folds.")] = None,
-    sets: Set = None,
-    as_json: Json = False,
+    sets: opt.Set = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Divide the patients into train, validation and test (or folds), once for the run."""
     from segclf.experiment import new_experiment
@@ -116,14 +103,14 @@ def split(
     "train-seg", epilog="Example: segclf train-seg --config recipe.yaml --set train.lr=1e-3"
 )
 def train_seg(
-    config: Config = None,
-    manifest: Manifest = None,
-    run: RunName = None,
-    sets: Set = None,
-    pretrained: Pretrained = None,
-    fold: Fold = None,
-    resume: Resume = False,
-    as_json: Json = False,
+    config: opt.Config = None,
+    manifest: opt.Manifest = None,
+    run: opt.RunName = None,
+    sets: opt.Set = None,
+    pretrained: opt.Pretrained = None,
+    fold: opt.Fold = None,
+    resume: opt.Resume = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Train a segmenter on masks; then predict the validation and test cases."""
     from segclf.experiment import new_experiment
@@ -143,15 +130,15 @@ def train_seg(
     "train-clf", epilog="Example: segclf train-clf --run my_run --set classify.head=softmax"
 )
 def train_clf(
-    config: Config = None,
-    manifest: Manifest = None,
-    run: RunName = None,
-    sets: Set = None,
+    config: opt.Config = None,
+    manifest: opt.Manifest = None,
+    run: opt.RunName = None,
+    sets: opt.Set = None,
     head: Annotated[str | None, typer.Option(help="sigmoid or softmax.")] = None,
-    pretrained: Pretrained = None,
-    fold: Fold = None,
-    resume: Resume = False,
-    as_json: Json = False,
+    pretrained: opt.Pretrained = None,
+    fold: opt.Fold = None,
+    resume: opt.Resume = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Train an ordinary classifier: same encoder, cases, augmentation, budget, selection."""
     from segclf.experiment import new_experiment
@@ -171,13 +158,13 @@ def train_clf(
 
 @app.command(epilog="Example: segclf predict --run my_run --manifest new_cases.csv")
 def predict(
-    config: Config = None,
-    manifest: Manifest = None,
-    run: RunName = None,
-    sets: Set = None,
-    fold: Fold = None,
-    save_maps: Maps = None,
-    as_json: Json = False,
+    config: opt.Config = None,
+    manifest: opt.Manifest = None,
+    run: opt.RunName = None,
+    sets: opt.Set = None,
+    fold: opt.Fold = None,
+    save_maps: opt.Maps = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Mask statistics of a manifest's cases (default: the run's validation and test cases)."""
     from segclf.experiment import find_experiment
@@ -213,11 +200,11 @@ def summarize(
     ] = "tau",
     t: Annotated[float | None, typer.Option(help="Probability threshold of a pixel.")] = None,
     tau: Annotated[str | None, typer.Option(help="Area: 20px, 35mm2, 1.5mL or 0.1%.")] = None,
-    config: Config = None,
-    manifest: Manifest = None,
-    run: RunName = None,
-    sets: Set = None,
-    as_json: Json = False,
+    config: opt.Config = None,
+    manifest: opt.Manifest = None,
+    run: opt.RunName = None,
+    sets: opt.Set = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Turn mask statistics into scores and decisions; thresholds come from validation cases."""
     from segclf.experiment import find_experiment
@@ -238,21 +225,43 @@ def summarize(
 
 @app.command("eval-subgroups", epilog="Example: segclf eval-subgroups --by sex --shortcut tube")
 def eval_subgroups(
-    by: Annotated[list[str] | None, typer.Option(help="Column, or 'age:[0,40),[40,60)'.")] = None,
-    shortcut: Annotated[str | None, typer.Option(help="Column of a feature; 1 = present.")] = None,
-    scores: Annotated[list[Path] | None, typer.Option(help="More score tables.")] = None,
-    config: Config = None,
-    manifest: Manifest = None,
-    run: RunName = None,
-    sets: Set = None,
-    as_json: Json = False,
+    by: opt.By = None,
+    shortcut: opt.Shortcut = None,
+    scores: opt.Scores = None,
+    columns: opt.Columns = None,
+    threshold_from: opt.ThresholdFrom = None,
+    exploratory: opt.Exploratory = False,
+    unit: opt.Unit = None,
+    interval: opt.Interval = None,
+    deploy_prevalence: opt.DeployPrevalence = None,
+    margin: opt.Margin = None,
+    config: opt.Config = None,
+    manifest: opt.Manifest = None,
+    run: opt.RunName = None,
+    out: opt.Out = Path("evaluation"),
+    sets: opt.Set = None,
+    as_json: opt.Json = False,
 ) -> None:
-    """Compare methods overall and per group, with intervals by patient, on test cases."""
+    """Compare methods overall and per group, with intervals by patient, on test cases.
+
+    Works on a run; with --scores and no --run or --config, on those tables alone.
+    """
     from segclf.evaluate import evaluation_text
+
+    overrides = [
+        *(sets or ()),
+        *settings_of(threshold_from, exploratory, unit, interval, deploy_prevalence, margin),
+    ]
+    if scores and run is None and config is None:
+        from segclf.tables import evaluate_tables
+
+        page, found = evaluate_tables(scores, mapped(columns), out, by or (), shortcut, overrides)
+        done(page.parent, f"open {page} in a browser", as_json, evaluation_text(found))
+        return
     from segclf.experiment import find_experiment
 
     exp = find_experiment(
-        config, run, sets or (), needs="*/*/**/scores.parquet", made_by="segclf summarize"
+        config, run, overrides, needs="*/*/**/scores.parquet", made_by="segclf summarize"
     )
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
@@ -260,8 +269,9 @@ def eval_subgroups(
 
     other = other_than_own(exp, manifest)
     folder, evaluation = pipeline.evaluate(
-        exp, by=by or (), shortcut=shortcut, scores=scores or (), manifest=other
-    )
+        exp, by=by or (), shortcut=shortcut, scores=scores or (), columns=mapped(columns),
+        manifest=other,
+    )  # fmt: skip
     then = f"segclf report{same_run(exp, config, run)}"
     if other is not None:  # a report shows the run's own cases
         then = f"read {folder / 'metrics.csv'}"
@@ -270,7 +280,10 @@ def eval_subgroups(
 
 @app.command(epilog="Example: segclf report --run my_run")
 def report(
-    config: Config = None, run: RunName = None, sets: Set = None, as_json: Json = False
+    config: opt.Config = None,
+    run: opt.RunName = None,
+    sets: opt.Set = None,
+    as_json: opt.Json = False,
 ) -> None:
     """One self-contained HTML page of the run: tables, figures, worst errors."""
     from segclf.experiment import find_experiment
@@ -283,11 +296,3 @@ def report(
     with progress("report") as on_event:
         page = make_report(exp, on_event)
     done(page, "open it in a browser", as_json)
-
-
-def start_from(pretrained: str | None) -> list[str]:
-    """The setting that `--pretrained` stands for; a file is found from the current folder."""
-    if pretrained is None:
-        return []
-    path = Path(pretrained)
-    return [f"network.pretrained={path.resolve() if path.is_file() else pretrained}"]

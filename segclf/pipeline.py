@@ -5,7 +5,8 @@ its own, so that any stage can be run again alone. `run_all` is the flow in one 
 """
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,15 @@ from segclf.core.maskstats import joined
 from segclf.core.provenance import record_stage
 from segclf.core.scoretable import read_scores, write_scores
 from segclf.core.statstable import read_statistics
-from segclf.evaluate import Evaluation, evaluate_scores, overlap_rows, write_evaluation
+from segclf.evaluate import (
+    Evaluation,
+    evaluate_scores,
+    overlap_rows,
+    read_outside,
+    target_sizes,
+    with_sizes,
+    write_evaluation,
+)
 from segclf.experiment import Experiment
 from segclf.manifest import CaseTable, cases_of
 from segclf.other import as_test, other_name, other_table, renamed
@@ -168,18 +177,30 @@ def score_paths(exp: Experiment, *, manifest: Path | None = None) -> list[Path]:
 
 
 def score_tables(
-    exp: Experiment, others: Sequence[Path] = (), *, manifest: Path | None = None
+    exp: Experiment,
+    others: Sequence[Path] = (),
+    *,
+    columns: Mapping[str, str] | None = None,
+    manifest: Path | None = None,
 ) -> pd.DataFrame:
-    """The score tables of `score_paths` and `others`, one below the other."""
-    paths = [*score_paths(exp, manifest=manifest), *others]
-    if not paths:
+    """The score tables of `score_paths` and `others`, one below the other.
+
+    Columns of `others` have their own names where `columns` says so.
+    """
+    paths = score_paths(exp, manifest=manifest)
+    if not paths and not others:
         raise UsageError(
             "the run has no scores yet.",
             where=f"runs/{exp.run.path.name}",
             expected="summarize/<rule>/scores.parquet or classify/<head>/scores.parquet",
             fix="run: segclf summarize --rule tau",
         )
-    return pd.concat([read_scores(path) for path in paths], ignore_index=True)
+    tables = [read_scores(path) for path in paths]
+    if columns and others:
+        tables.append(read_outside(others, columns, finding=exp.table.findings[0]).scores)
+    else:
+        tables += [read_scores(path) for path in others]
+    return pd.concat(tables, ignore_index=True)
 
 
 def score_hashes(exp: Experiment, *, manifest: Path | None = None) -> dict[str, str]:
@@ -194,6 +215,7 @@ def evaluate(
     by: Sequence[str] = (),
     shortcut: str | None = None,
     scores: Sequence[Path] = (),
+    columns: Mapping[str, str] | None = None,
     manifest: Path | None = None,
 ) -> tuple[Path, Evaluation]:
     """Metrics of every method per group on test cases, and the folder that they were written to.
@@ -202,33 +224,33 @@ def evaluate(
     """
     hashes = score_hashes(exp, manifest=manifest)
     table = exp.table if manifest is None else other_table(exp, manifest)
+    parts = ["evaluate"] if manifest is None else ["evaluate", other_name(manifest)]
+    folders = predicted_folders(exp, OWN if manifest is None else other_name(manifest))
+    statistics = read_statistics(folders) if folders else None
+    sizes, size_roles = target_sizes(statistics)
     shared: dict[str, Any] = {
         "by": tuple(by) or exp.recipe.evaluate.by or _no_groups(table),
         "settings": exp.recipe.evaluate,
-        "roles": exp.table.roles,
+        "roles": size_roles | exp.table.roles,
         "seed": exp.recipe.seed,
         "unit_name": exp.recipe.unit_name,
     }
     evaluation = evaluate_scores(
-        score_tables(exp, scores, manifest=manifest),
-        table.frame,
+        score_tables(exp, scores, columns=columns, manifest=manifest),
+        with_sizes(table.frame, sizes),
         shortcut=shortcut or exp.recipe.evaluate.shortcut,
         data=exp.recipe.data,
+        n_threads=os.cpu_count() or 1,
         **shared,
     )
     evaluation.ledger["score_tables"] = hashes
-    parts = ["evaluate"]
-    folders, frame = predicted_folders(exp), split_frame(exp.split, exp.table)
-    if manifest is not None:
-        parts.append(other_name(manifest))
-        folders, frame = (
-            predicted_folders(exp, other_name(manifest)),
-            as_test(frame.iloc[:0], table, exp.folds()),
-        )
     folder = exp.run.stage(*parts)
     write_evaluation(folder, evaluation)
-    if folders:
-        rows = overlap_rows(read_statistics(folders), frame, t=0.5, **shared)
+    if statistics is not None:
+        frame = split_frame(exp.split, exp.table)
+        if manifest is not None:
+            frame = as_test(frame.iloc[:0], table, exp.folds())
+        rows = overlap_rows(statistics, with_sizes(frame, sizes), t=0.5, **shared)
         with atomic_path(folder / "overlap.csv") as part:
             rows.to_csv(part, index=False)
     _record(exp, "/".join(parts))

@@ -1,7 +1,7 @@
 """The evaluation in one function: scores, labels and groups to rows of numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -55,8 +55,6 @@ class Evaluation:
     """Sensitivity by target size; empty without a size."""
     ledger: Row
     """Settings, exclusions with counts, and notes; plain data."""
-    groups: dict[str, pd.Series] = field(default_factory=dict)
-    """Per group column that cuts the cases once, case_id to the name of its group."""
 
 
 def evaluate_scores(
@@ -137,12 +135,25 @@ def evaluate_scores(
     ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit)
     asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
     asked |= {"metrics": list(plan.metrics), "thresholds": thresholds}
-    groups = {
+    return Evaluation(**frames, ledger=asked | ledger)
+
+
+def group_names(
+    by: Sequence[str], cases: pd.DataFrame, *, roles: Mapping[str, str]
+) -> dict[str, pd.Series]:
+    """Per group column that cuts every case once, case_id to the name of its group.
+
+    Args:
+        by: As in `evaluate_scores`.
+        cases: One row per case.
+        roles: Role of columns of `cases`.
+    """
+    case_ids = pd.Index(cases["case_id"].astype("str"))
+    return {
         column: pd.Series(np.array(grouping.names)[grouping.member.argmax(axis=0)[:-1]], case_ids)
-        for column, grouping in groupings.items()
+        for column, grouping in _groupings(by, cases, roles).items()
         if grouping.is_partition
     }
-    return Evaluation(**frames, ledger=asked | ledger, groups=groups)
 
 
 def _with_unit(

@@ -1,0 +1,113 @@
+"""Options that commands share, and the settings that some of them stand for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segclf.core.errors import UsageError
+
+Config = Annotated[Path | None, typer.Option("--config", help="Recipe (YAML).")]
+Manifest = Annotated[Path | None, typer.Option("--manifest", help="Case table (CSV or Parquet).")]
+RunName = Annotated[str | None, typer.Option("--run", help="Run folder or name under runs/.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Setting, e.g. train.lr=1e-3.")]
+Fold = Annotated[int | None, typer.Option("--fold", help="Only this fold; default: all.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Pretrained = Annotated[
+    str | None,
+    typer.Option("--pretrained", help="Encoder weights: imagenet, or a safetensors file."),
+]
+Maps = Annotated[
+    str | None, typer.Option("--save-maps", help="Also keep probability maps: png, nifti or npz.")
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option(help="Column, 'age:[0,40),[40,60)', 'age:quantiles=4', 'sex*site' or 'a+b'."),
+]
+Shortcut = Annotated[
+    str | None, typer.Option(help="Column of a feature that should not matter: tube or tube=1.")
+]
+Scores = Annotated[
+    list[Path] | None, typer.Option(help="Score table (CSV or Parquet); repeat for more.")
+]
+Columns = Annotated[
+    list[str] | None, typer.Option(help="Name in the score tables, e.g. patient_id=subject.")
+]
+ThresholdFrom = Annotated[
+    str | None, typer.Option(help="Choose thresholds anew: val, or val:specificity=0.9.")
+]
+Exploratory = Annotated[
+    bool, typer.Option("--exploratory", help="Allow --threshold-from test; marks every output.")
+]
+Unit = Annotated[str | None, typer.Option(help="Drawn independently: patient, volume or case.")]
+Interval = Annotated[str | None, typer.Option(help="auto, percentile, bca or delong.")]
+DeployPrevalence = Annotated[
+    float | None, typer.Option(help="Share of positives in use, for PPV, NPV, Brier, net benefit.")
+]
+Margin = Annotated[
+    list[str] | None, typer.Option(help="Smallest difference that would matter: auroc=0.03.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for the evaluation of --scores without a run.")]
+
+
+def start_from(pretrained: str | None) -> list[str]:
+    """The setting that `--pretrained` stands for; a file is found from the current folder."""
+    if pretrained is None:
+        return []
+    path = Path(pretrained)
+    return [f"network.pretrained={path.resolve() if path.is_file() else pretrained}"]
+
+
+def settings_of(
+    threshold_from: str | None,
+    exploratory: bool,
+    unit: str | None,
+    interval: str | None,
+    deploy_prevalence: float | None,
+    margin: Sequence[str] | None,
+) -> list[str]:
+    """The settings that the options of `eval-subgroups` stand for.
+
+    Raises:
+        UsageError: A margin is not METRIC=NUMBER.
+    """
+    given = {
+        "threshold_from": f"'{threshold_from}'" if threshold_from else None,
+        "exploratory": "true" if exploratory else None,
+        "unit": unit,
+        "interval": interval,
+        "deploy_prevalence": deploy_prevalence,
+    }
+    margins = [pair(text, "--margin", "auroc=0.03") for text in margin or ()]
+    return [
+        *(f"evaluate.{name}={value}" for name, value in given.items() if value is not None),
+        *(f"evaluate.margins.{name}={value}" for name, value in margins),
+    ]
+
+
+def mapped(columns: Sequence[str] | None) -> dict[str, str]:
+    """Column of the score table to column of the files.
+
+    Raises:
+        UsageError: A text is not OURS=THEIRS.
+    """
+    return dict(pair(text, "--columns", "patient_id=subject") for text in columns or ())
+
+
+def pair(text: str, option: str, example: str) -> tuple[str, str]:
+    """The two sides of a text with an equals sign.
+
+    Raises:
+        UsageError: There is no equals sign, or nothing on one of its sides.
+    """
+    name, _, value = (part.strip() for part in text.partition("="))
+    if not name or not value:
+        raise UsageError(
+            f"{text!r} has no two sides.",
+            where=option,
+            expected="NAME=VALUE",
+            fix=f"for example {option} {example}",
+        )
+    return name, value

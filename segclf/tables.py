@@ -1,0 +1,119 @@
+"""Evaluate score tables of other tools: no run, no images, one page."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from segclf.core.atomic import sha256_of
+from segclf.core.config import EvaluateSettings, assign, validated
+from segclf.core.errors import UsageError
+from segclf.evaluate import (
+    Evaluation,
+    evaluate_scores,
+    group_names,
+    read_outside,
+    write_evaluation,
+)
+from segclf.evaluate.output import TABLES
+from segclf.report import ReportContent, write_report
+
+
+def evaluate_tables(
+    paths: Sequence[Path],
+    columns: Mapping[str, str],
+    out: Path,
+    by: Sequence[str],
+    shortcut: str | None,
+    overrides: Sequence[str] = (),
+) -> tuple[Path, Evaluation]:
+    """The evaluation of score tables, written with its page into a folder of its own.
+
+    Columns of the tables that are not of a score table describe the cases: groups and shortcuts
+    are taken from them.
+
+    Args:
+        paths: CSV or Parquet files.
+        columns: Column of the score table to the column of the files that holds it.
+        out: Folder of the results; one that holds anything else than results is refused.
+        by: Columns to group by.
+        shortcut: Column of a feature that should not matter.
+        overrides: `evaluate.n_boot=2000`-style settings, and `seed=1`.
+
+    Returns:
+        The page, and the evaluation.
+
+    Raises:
+        DataError: A table cannot be used.
+        UsageError: A column does not exist or fit, or the folder holds something else.
+    """
+    _check_folder(out)
+    values: dict[str, Any] = {}
+    assign(values, overrides)
+    seed = int(values.pop("seed", 0))
+    settings = validated(
+        EvaluateSettings,
+        values.pop("evaluate", {}),
+        where="--set",
+        overrides=[text.removeprefix("evaluate.") for text in overrides],
+    )
+    if values:
+        raise UsageError(
+            f"the setting {next(iter(values))!r} says nothing about score tables.",
+            where="--set",
+            expected="settings of the evaluation: evaluate.NAME=VALUE",
+            fix="leave it out, or name the run that it belongs to with --run",
+        )
+    tables = read_outside(paths, columns)
+    groups, feature = tuple(by) or settings.by, shortcut or settings.shortcut
+    evaluation = evaluate_scores(
+        tables.scores,
+        tables.cases,
+        by=groups,
+        shortcut=feature,
+        settings=settings,
+        roles=tables.roles,
+        seed=seed,
+        n_threads=os.cpu_count() or 1,
+    )
+    evaluation.ledger["notes"] += tables.notes
+    evaluation.ledger["score_tables"] = {path.name: sha256_of(path) for path in paths}
+    write_evaluation(out, evaluation)
+    names = ", ".join(tables.scores["method"].unique())
+    content = ReportContent(
+        title=" and ".join(path.stem for path in paths),
+        data="user",
+        question=f"How well do {names} do, overall and by group?"
+        + (f" Do they lean on {feature}?" if feature else ""),
+        counts=_counts(tables.scores),
+        scores=tables.scores,
+        about=tables.notes,
+        ledger=evaluation.ledger,
+        groups=group_names(groups, tables.cases, roles=tables.roles),
+        **{name: getattr(evaluation, name) for name in TABLES},
+    )
+    return write_report(out, content), evaluation
+
+
+def _counts(scores: pd.DataFrame) -> pd.DataFrame:
+    """Cases, patients and positives per split and finding; each case counts once."""
+    once = scores.drop_duplicates(["finding", "split", "case_id"])
+    counts = once.groupby(["finding", "split"], sort=True).agg(
+        cases=("case_id", "nunique"),
+        patients=("patient_id", "nunique"),
+        positive=("label", "sum"),
+        unknown=("label", lambda label: int(label.isna().sum())),
+    )
+    return counts.rename(columns={"unknown": "label not known"}).reset_index()
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not (out / "evaluation.json").is_file() and any(out.iterdir()):
+        raise UsageError(
+            f"the folder {out.name!r} holds something else.",
+            where="--out",
+            expected="a new or empty folder, or one of an earlier evaluation",
+            fix="name another folder: --out my_evaluation",
+        )
