@@ -61,16 +61,27 @@ class ReportContent:
     data: Literal["user", "phantom"]
     question: str
     """What the experiment asks, in a sentence or two."""
-    counts: pd.DataFrame
-    """Cases, patients and positives per split; shown as it is."""
     metrics: pd.DataFrame
     scores: pd.DataFrame
-    """Score tables of all methods, one below the other; for the ROC curves of test cases."""
+    """Score tables of all methods, one below the other; for the curves of test cases."""
+    counts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Cases, patients and positives per split, shown as it is; empty for score tables from
+    outside, whose test cases are then counted from `metrics`."""
+    groups: Mapping[str, pd.Series] = field(default_factory=dict)
+    """Group column, as in `metrics`, to the group of each case (index: `case_id`), for curves per
+    group. Groups that overlap need a column each."""
     unit_name: str = "patient"
     """What `patient_id` identifies."""
     about: Sequence[str] = ()
     """What to know before the numbers: where thresholds come from, what a method is."""
     gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Worst group of every column."""
+    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Two methods, two groups, all groups of a column, relative improvements."""
+    decomposition: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """AUROC of the positives of one group against the negatives of another."""
+    size_recall: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Sensitivity over the size of the target."""
     robust: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Empty without a shortcut."""
     grid: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -85,7 +96,7 @@ class ReportContent:
     provenance: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Heading (versions, hashes, hardware) to names and values."""
     ledger: Mapping[str, Any] = field(default_factory=dict)
-    """As the evaluation made it: exclusions, notes, resamples, confidence."""
+    """As the evaluation made it: exclusions, notes, thresholds, margins, prespecified analyses."""
     quarantined: Sequence[Mapping[str, Any]] = ()
     """Cases set aside: `case_id`, `reason`, `message`."""
 

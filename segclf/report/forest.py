@@ -24,7 +24,8 @@ def forest_figure(
 ) -> Figure:
     """Estimates and intervals of groups, a block of lines per group.
 
-    A row that cannot be estimated keeps its place and says why.
+    A row that cannot be estimated keeps its place and says why. A hollow diamond is a shrunken
+    estimate, where a row has one.
 
     Args:
         rows: Of `Evaluation.metrics`, of one finding: those of all cases, and of one group column.
@@ -49,13 +50,14 @@ def forest_figure(
             for series, method in enumerate(methods):
                 if method in own:
                     _draw_row(axes, y + 1 + series, series, own[method])
-        _finish(axes, rows, n_lines, axis_name)
+        _finish(axes, rows, n_lines, axis_name, [CHANCE] if metric == "auroc" else [])
     return figure
 
 
 def _sizes(row: Row, unit_name: str) -> str:
+    negative = "negative cases in all" if row.get("negatives") == "all" else "negative cases"
     return (
-        f"{count(row['n_positive'])} positive, {count(row['n_negative'])} negative cases "
+        f"{count(row['n_positive'])} positive, {count(row['n_negative'])} {negative} "
         f"of {count(row['n_patients'])} {plural(plain(unit_name, 20))}"
     )
 
@@ -70,6 +72,9 @@ def _draw_row(axes: Axes, y: float, series: int, row: Row) -> None:
         axes.plot([row["lo"], row["hi"]], [y, y], color=ink, solid_capstyle="butt")
     marker = MARKERS[series % len(MARKERS)]
     axes.plot([row["estimate"]], [y], marker, color=ink, markersize=5.5)
+    if not is_missing(row.get("shrunken")):
+        hollow = {"markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.1}
+        axes.plot([row["shrunken"]], [y], "D", color=ink, **hollow)
     interval = f"[{number(row['lo'])}, {number(row['hi'])}]" if has_interval else "(no interval)"
     _beside(axes, y, f"{number(row['estimate'])} {interval}", x=TEXT_AT)
 
@@ -86,12 +91,15 @@ def _beside(
     )
 
 
-def _finish(axes: Axes, rows: Sequence[Row], n_lines: int, axis_name: str) -> None:
+def _finish(
+    axes: Axes, rows: Sequence[Row], n_lines: int, axis_name: str, chance: Sequence[float]
+) -> None:
     ends = [row[key] for row in rows for key in ("estimate", "lo", "hi")]
-    known = [CHANCE, *(end for end in ends if not is_missing(end))]
+    known = [*chance, *(end for end in ends if not is_missing(end))] or [0.0, 1.0]
     axes.set_xlim(max(-0.02, min(known) - 0.04), min(1.02, max(known) + 0.04))
     axes.set_ylim(n_lines - 0.4, -0.7)
-    axes.axvline(CHANCE, color=INKS["soft"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+    for value in chance:
+        axes.axvline(value, color=INKS["soft"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")

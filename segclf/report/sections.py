@@ -1,67 +1,41 @@
-"""What each part of the page shows."""
+"""What the page shows of one finding: sections in the order in which they are read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from segclf.core.atomic import write_text
+from segclf.report.blocks import FigureFiles, Piece, Section, Shown, fold, tables
+from segclf.report.cells import EXPLORATORY
 from segclf.report.content import GalleryItem, ReportContent
-from segclf.report.curves import roc_figure
+from segclf.report.curves import KINDS, Kind, can_draw, curve_figure, largest_bin
+from segclf.report.differences import methods_table, relative_table
 from segclf.report.facts import alt_text, fact_lines
-from segclf.report.forest import forest_figure
 from segclf.report.gallery import explain_error
+from segclf.report.groups import Shared, group_sections
+from segclf.report.names import OF_DECISIONS, families, metric_name
 from segclf.report.picture import Picture, draw_item
 from segclf.report.rows import Row, as_rows, distinct, is_missing, where
-from segclf.report.svg import inline_svg, svg_text
+from segclf.report.scored import Scored, scored_cases
+from segclf.report.sizes import size_figure
 from segclf.report.tables import (
-    METRIC_NAMES,
-    Table,
-    gaps_table,
+    crosstab_table,
     grid_table,
-    group_name,
     metrics_table,
-    plain_table,
     robust_table,
+    size_table,
+    spread_table,
 )
 from segclf.report.text import plain
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A figure in the page, and the file beside it."""
-
-    svg: Markup
-    file: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """One grouping of the cases."""
-
-    forest: Shown
-    table: Table
-
-
-@dataclass(frozen=True)
 class Finding:
-    """Everything about one finding; what there is no data for is None."""
+    """Everything about one finding."""
 
     name: str
-    overall: Table
-    roc: Shown
-    robust: Table | None
-    definitions: list[str]
-    grid: Table | None
-    overlap: Table | None
-    groups: list[Group]
-    gaps: Table | None
-    gap_notes: list[str]
+    anchor: str
+    sections: list[Section]
 
 
 @dataclass(frozen=True)
@@ -77,58 +51,42 @@ class Error:
     facts: list[tuple[str, str]]
 
 
-class FigureFiles:
-    """Writes figures as files and numbers them, so that their names and ids are unique."""
-
-    def __init__(self, folder: Path) -> None:
-        """Write into `folder`."""
-        self.folder = folder
-        self.n_figures = 0
-
-    def add(self, kind: str, figure: Figure, caption: str) -> Shown:
-        """The figure for the page, after it has been written to a file."""
-        self.n_figures += 1
-        name = f"{kind}-{self.n_figures}"
-        text = svg_text(figure)
-        write_text(self.folder / f"{name}.svg", text)
-        inline = inline_svg(text, name=name, title=caption)
-        return Shown(Markup(inline), f"{name}.svg", caption)  # noqa: S704 (texts are escaped there)
-
-
 def show_finding(
-    files: FigureFiles, content: ReportContent, finding: str, methods: Sequence[str]
+    files: FigureFiles,
+    content: ReportContent,
+    finding: str,
+    tables_of: Mapping[str, Sequence[Row]],
+    anchor: str,
 ) -> Finding:
-    """Tables and figures of one finding."""
-    name, unit = plain(finding), content.unit_name
-    rows = where(as_rows(content.metrics), finding=finding)
-    overall = where(rows, group_column="all")
-    robust = _of(content.robust, finding)
-    gaps = _of(content.gaps, finding)
-    columns = [column for column in distinct(rows, "group_column") if column != "all"]
-    roc = roc_figure(content.scores, overall, finding=finding, methods=methods)
-    return Finding(
-        name=name,
-        overall=metrics_table(overall, caption=f"{name}: all test cases", unit_name=unit),
-        roc=files.add("roc", roc, f"ROC curves of {name} on test cases"),
-        robust=maybe(robust, robust_table, f"{name}: AUROC and the shortcut"),
-        definitions=_definitions(robust),
-        grid=maybe(
-            _of(content.grid, finding), grid_table, f"{name}: AUROC by shortcut in both classes"
-        ),
-        overlap=maybe(
-            _of(content.overlap, finding),
-            lambda own, caption: metrics_table(own, caption=caption, unit_name=unit),
-            f"{name}: predicted masks against the truth",
-        ),
-        groups=[
-            _show_group(files, rows, name, column, methods, unit)
-            for column in columns
-        ],
-        gaps=maybe(
-            where(gaps, metric="auroc"), gaps_table, f"{name}: worst group and gap in AUROC"
-        ),
-        gap_notes=[plain(note, 300) for note in distinct(gaps, "note")],
-    )  # fmt: skip
+    """Tables and figures of one finding.
+
+    Args:
+        files: Where figures are written.
+        content: For the scores, groups and the ledger.
+        finding: Which one.
+        tables_of: Name of a table of `content` to its rows.
+        anchor: Id of the finding on the page.
+    """
+    rows = {name: where(own, finding=finding) for name, own in tables_of.items()}
+    methods = distinct(tables_of["metrics"], "method")
+    shared = Shared(
+        files=files,
+        name=plain(finding),
+        anchor=anchor,
+        rows=rows,
+        cases=scored_cases(content.scores, finding, methods),
+        groups=content.groups,
+        unit_name=content.unit_name,
+        exploratory=bool(content.ledger.get("exploratory")),
+    )
+    sections = [
+        *_shortcut(shared),
+        *_overall(shared, bool(content.ledger.get("deploy_prevalence"))),
+        *_methods(shared),
+        *group_sections(shared),
+        *_sizes(shared),
+    ]
+    return Finding(shared.name, anchor, sections)
 
 
 def show_error(item: GalleryItem) -> Error:
@@ -145,69 +103,115 @@ def show_error(item: GalleryItem) -> Error:
     )
 
 
-def show_ledger(content: ReportContent) -> dict[str, Any]:
-    """What was left out and why, and how intervals were made."""
-    ledger, metrics = content.ledger, as_rows(content.metrics)
-    intervals = ", ".join(str(name) for name in distinct(metrics, "interval"))
-    if "confidence" in ledger:
-        intervals = f"{ledger['confidence']:.0%} {intervals}, {ledger['n_boot']:,} resamples"
-    missing = [row for row in metrics if is_missing(row["estimate"])]
-    aside = [
-        {key: row.get(key) for key in ("case_id", "reason", "message")}
-        for row in content.quarantined
+def _shortcut(shared: Shared) -> Iterator[Section]:
+    robust, grid = shared.rows["robust"], shared.rows["grid"]
+    relative = where(shared.rows["comparisons"], kind="relative improvement")
+    pieces = tables(robust, robust_table, f"{shared.name}: AUROC and the shortcut")
+    texts = [
+        f"{r['quantity']}: {plain(r['definition'], 200)} ({plain(r['shortcut'])})" for r in robust
     ]
-    return {
-        "intervals": plain(intervals, 200),
-        "notes": [plain(note, 300) for note in ledger.get("notes", ())],
-        "exclusions": maybe(ledger.get("exclusions"), plain_table, "Left out of some numbers"),
-        "quarantined": maybe(aside, plain_table, "Cases set aside"),
-        "not_estimated": maybe(
-            _summed_up(missing), plain_table, "Numbers that cannot be estimated"
-        ),
-    }
+    pieces += [("list", list(dict.fromkeys(texts)))] if texts else []
+    pieces += tables(relative, relative_table, f"{shared.name}: relative improvement")
+    pieces += tables(grid, grid_table, f"{shared.name}: AUROC by shortcut in both classes")
+    if pieces:
+        title = "Does the ranking follow the shortcut?"
+        yield Section(f"{shared.anchor}-shortcut", title, pieces, frozenset({"shortcut"}))
 
 
-def maybe(rows: Sequence[Row] | None, make: Callable[..., Table], caption: str) -> Table | None:
-    """The table of `rows`; None if there are none."""
-    return make(rows, caption=caption) if rows else None
-
-
-def _show_group(
-    files: FigureFiles,
-    rows: Sequence[Row],
-    finding: str,
-    column: str,
-    methods: Sequence[str],
-    unit_name: str,
-) -> Group:
-    part = [row for row in rows if row["group_column"] in ("all", column)]
-    forest = forest_figure(
-        part, metric="auroc", axis_name="AUROC", methods=methods, unit_name=unit_name
+def _overall(shared: Shared, is_deployed: bool) -> Iterator[Section]:
+    name, rows = shared.name, where(shared.rows["metrics"], group_column="all")
+    pieces: list[Piece] = []
+    for place, (heading, metrics) in enumerate(families(distinct(rows, "metric")).items()):
+        own = [row for row in rows if row["metric"] in metrics]
+        caption = f"{name}: all test cases" + (f", {heading.lower()}" if place else "")
+        table = tables(own, metrics_table, caption, unit_name=shared.unit_name)
+        pieces += table if place == 0 else fold(heading, table)
+    pieces += [("figures", list(_curves(shared, rows)))]
+    parts = [("all cases", method, own) for method, own in shared.cases.items()]
+    caption = f"{name}: decisions against labels"
+    pieces += [("table", crosstab_table(parts, caption=caption, exploratory=shared.exploratory))]
+    spread = [row for row in rows if _is_spread(row)]
+    pieces += fold(
+        "Spread over folds and seeds", tables(spread, spread_table, f"{name}: over folds and seeds")
     )
-    caption = f"{finding} by {plain(column)}"
-    return Group(
-        forest=files.add("forest", forest, f"AUROC of {caption}"),
-        table=metrics_table(part, caption=caption, unit_name=unit_name),
-    )
+    overlap = shared.rows["overlap"]
+    masks = where(overlap, group_column="all")
+    caption = f"{name}: predicted masks against the truth"
+    pieces += tables(masks, metrics_table, caption, unit_name=shared.unit_name)
+    topics = {"estimates", "curves", "crosstab"}
+    topics |= {"overlap"} if masks else set()
+    topics |= {"spread"} if spread else set()
+    topics |= {"deployed"} if is_deployed else set()
+    yield Section(f"{shared.anchor}-all", "All test cases", pieces, frozenset(topics))
 
 
-def _summed_up(missing: Sequence[Row]) -> list[Row]:
-    """Missing numbers of one group with one reason in one row."""
-    table = []
-    for key in distinct(missing, "finding", "group_column", "group", "reason"):
-        finding, column, group, reason = key
-        own = where(missing, finding=finding, group_column=column, group=group, reason=reason)
-        metrics = [METRIC_NAMES.get(metric, str(metric)) for metric in distinct(own, "metric")]
-        named = {"finding": finding, "group": group_name(column, group)}
-        named |= {"metrics": ", ".join(metrics), "methods": len(distinct(own, "method"))}
-        table.append(named | {"reason": reason})
-    return table
+def _is_spread(row: Row) -> bool:
+    ends = (row.get("fold_min"), row.get("seed_min"))
+    is_main = row["metric"] in ("auroc", "average_precision", "sensitivity", "specificity")
+    return is_main and any(not is_missing(end) for end in ends)
 
 
-def _of(frame: pd.DataFrame, finding: str) -> list[Row]:
-    return [] if frame.empty else where(as_rows(frame), finding=finding)
+def _curves(shared: Shared, rows: Sequence[Row]) -> Iterator[Shown]:
+    for kind_name, kind in KINDS.items():
+        is_drawn = any(can_draw(kind, own) for own in shared.cases.values())
+        if is_drawn or not kind.needs_probability:
+            figure = curve_figure(kind, shared.cases, rows)
+            caption = f"{kind.title} of {shared.name} on test cases"
+            note = _note(kind, shared.cases, exploratory=shared.exploratory)
+            yield shared.files.add(kind_name, figure, caption, note)
 
 
-def _definitions(robust: Sequence[Row]) -> list[str]:
-    texts = [f"{r['quantity']}: {r['definition']} ({plain(r['shortcut'])})" for r in robust]
-    return list(dict.fromkeys(texts))
+def _note(kind: Kind, cases: Mapping[str, Scored], *, exploratory: bool) -> str:
+    note = kind.note
+    if kind is KINDS["calibration"]:
+        note += f" The highest step stands for {largest_bin(cases)} cases."
+    if exploratory and not kind.needs_probability:
+        note += f" Operating point: {EXPLORATORY}."
+    return note
+
+
+def _methods(shared: Shared) -> Iterator[Section]:
+    rows = where(shared.rows["comparisons"], kind="methods")
+    overall = where(rows, group_column="all")
+    grouped = [row for row in rows if row["group_column"] != "all"]
+    if not rows:
+        return
+    pieces: list[Piece] = [
+        ("text", "Methods are compared on the same cases; each row is the first minus the second.")
+    ]
+    pieces += tables(overall, methods_table, f"{shared.name}: methods on all test cases")
+    for metric in distinct(grouped, "metric"):
+        own = where(grouped, metric=metric)
+        caption = f"{shared.name}: methods in each group, {metric_name(metric)}"
+        table = tables(own, methods_table, caption)
+        pieces += fold(f"In each group: {metric_name(metric)} ({len(own)})", table)
+    title = "Differences between methods"
+    yield Section(f"{shared.anchor}-methods", title, pieces, frozenset({"comparisons"}))
+
+
+def _sizes(shared: Shared) -> Iterator[Section]:
+    rows = shared.rows["size_recall"]
+    pieces: list[Piece] = []
+    for column in distinct(rows, "column"):
+        own = where(rows, column=column)
+        caption = f"Sensitivity of {shared.name} by {plain(column)}"
+        note = "Bars are intervals; ranges of sizes are evenly spaced."
+        note += f" {EXPLORATORY}." if shared.exploratory else ""
+        figure = size_figure(own, methods=list(shared.cases))
+        pieces.append(("figure", shared.files.add("size", figure, caption, note)))
+        table = tables(own, size_table, caption, unit_name=shared.unit_name)
+        pieces += fold("The same as a table", table)
+    if pieces:
+        title = "Sensitivity by size of the target"
+        yield Section(f"{shared.anchor}-size", title, pieces, frozenset({"size"}))
+
+
+def rows_of(
+    frame: pd.DataFrame | None, *, exploratory: bool, all_metrics: bool = False
+) -> list[Row]:
+    """The rows of a table; numbers of decisions are flagged if thresholds saw test cases."""
+    rows = [] if frame is None or frame.empty else as_rows(frame)
+    if exploratory:
+        for row in rows:
+            row["exploratory"] = all_metrics or row.get("metric") in OF_DECISIONS
+    return rows

@@ -1,78 +1,35 @@
 """Rows of the evaluation as tables: counts in every row, and a reason for every gap."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Real
+from collections.abc import Sequence
+from dataclasses import replace
 
 from segclf.core.text import plural
+from segclf.report.cells import (
+    DAGGER,
+    Cell,
+    Notes,
+    Table,
+    estimate_cell,
+    exploratory_foot,
+    head,
+    interval_kinds,
+    word,
+)
+from segclf.report.names import metric_name
 from segclf.report.rows import Row, distinct, is_missing, one_per, where
+from segclf.report.scored import Scored
+from segclf.report.sizes import range_text
 from segclf.report.text import MISSING, count, number, plain
 
-METRIC_NAMES = {
-    "auroc": "AUROC",
-    "average_precision": "Average precision",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "balanced_accuracy": "Balanced accuracy",
-    "dice": "Dice on positives",
-    "image_false_positive_rate": "Image false-positive rate",
-}
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell; `small` stands below `text`, and `note` points to a reason."""
-
-    text: str
-    small: str = ""
-    note: str = ""
-    is_head: bool = False
-    is_number: bool = True
-    span: int = 1
-    """Rows that a head stands for."""
-    is_sub: bool = False
-    """A head below another one."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with the notes that its cells point to."""
-
-    caption: str
-    head: list[str]
-    rows: list[list[Cell]]
-    notes: dict[str, str] = field(default_factory=dict)
-    """Mark to reason."""
-
-    @property
-    def columns(self) -> list[tuple[str, bool]]:
-        """Name of each column, and whether it is read as numbers."""
-        first = self.rows[0] if self.rows else []
-        are_numbers = [cell.is_number and not cell.is_head for cell in first]
-        return list(zip(self.head, are_numbers or [False] * len(self.head), strict=True))
-
-
-class Notes(dict[str, str]):
-    """Mark to reason, for the cells of one table; equal reasons share a mark."""
-
-    def mark(self, reason: object) -> str:
-        """The mark of a reason; empty if there is none."""
-        text = "" if is_missing(reason) else plain(reason, 400)
-        if not text:
-            return ""
-        known = next((mark for mark, other in self.items() if other == text), "")
-        mark = known or _letters(len(self))
-        self[mark] = text
-        return mark
+POOLED, WITHIN, ACROSS = ("all", "all"), ("same", "same"), ("other", "other")
+"""Pairs of cases in the decomposition: all, within groups, across groups."""
 
 
 def metrics_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table:
     """Groups and methods down, counts and metrics across, with intervals.
 
-    The column of groups is left out where there is only one.
+    The column of groups is left out where there is only one; with groups, the probability that a
+    group has the worst AUROC of its column follows the AUROC.
 
     Args:
         rows: Of `Evaluation.metrics`, one finding.
@@ -81,27 +38,74 @@ def metrics_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table
     """
     metrics, notes, table = distinct(rows, "metric"), Notes(), []
     groups = distinct(rows, "group_column", "group")
+    with_worst = [m for m in metrics if _knows_worst(where(rows, metric=m)) and m == "auroc"]
     for column, group in groups:
         members = where(rows, group_column=column, group=group)
         methods = distinct(members, "method")
-        head = [Cell(group_name(column, group), is_head=True, span=len(methods))]
+        first = [Cell(group_name(column, group), is_head=True, span=len(methods))]
         for method in methods:
             own = one_per(where(members, method=method), "metric")
-            cells = [estimate_cell(own.get(metric), notes) for metric in metrics]
-            sizes = _sizes(next(iter(own.values())))
+            cells = []
+            for metric in metrics:
+                cells.append(estimate_cell(own.get(metric), notes))
+                if metric in with_worst:
+                    cells.append(Cell(percent(own.get(metric, {}).get("p_worst"))))
+            sizes = _sizes(next(iter(own.values())), own.get("auroc", {}))
             is_first = method == methods[0] and len(groups) > 1
             name = Cell(plain(method), is_head=True, is_sub=len(groups) > 1)
-            table.append([*(head if is_first else []), name, *sizes, *cells])
-    names = [METRIC_NAMES.get(metric, plain(metric)) for metric in metrics]
-    first = ["group", "method"] if len(groups) > 1 else ["method"]
-    return Table(caption, [*first, "cases", plural(plain(unit_name)), *names], table, notes)
+            table.append([*(first if is_first else []), name, *sizes, *cells])
+    names = []
+    for metric in metrics:
+        names += [metric_name(metric), *(["P(worst)" if metric in with_worst else ""])]
+    shown = ["group", "method"] if len(groups) > 1 else ["method"]
+    shown += ["cases", plural(plain(unit_name)), *filter(None, names)]
+    return Table(caption, shown, table, notes, _metrics_foot(rows, bool(with_worst)))
 
 
-def _sizes(row: Row) -> list[Cell]:
+def _metrics_foot(rows: Sequence[Row], has_worst: bool) -> list[str]:
+    by_kind: dict[str, list[str]] = {}
+    for metric in distinct(rows, "metric"):
+        kinds = interval_kinds(where(rows, metric=metric))
+        by_kind.setdefault(kinds, []).append(metric_name(metric))
+    foot = [f"{', '.join(names)}: {kinds}" for kinds, names in by_kind.items() if kinds]
+    foot = [f"Intervals: {'. '.join(foot)}."] if foot else []
+    if has_worst:
+        foot.append("P(worst): probability that the group has the lowest AUROC of its column.")
+    return [*foot, *exploratory_foot(rows)]
+
+
+def _knows_worst(rows: Sequence[Row]) -> bool:
+    return any(not is_missing(row.get("p_worst")) for row in rows)
+
+
+def percent(value: object) -> str:
+    """A probability in percent; a dash if it is missing."""
+    return MISSING if is_missing(value) else f"{100 * float(value):.0f} %"  # type: ignore[arg-type] (a number)
+
+
+def _sizes(row: Row, auroc: Row) -> list[Cell]:
     """Cases with their classes, and patients; strata of positives share all negatives."""
     shared = " (all)" if row.get("negatives") == "all" else ""
     classes = f"{count(row['n_positive'])} pos., {count(row['n_negative'])} neg.{shared}"
-    return [Cell(count(row["n_cases"]), classes), Cell(count(row["n_patients"]))]
+    effect = auroc.get("design_effect")
+    small = "" if is_missing(effect) else f"design effect {number(effect, 2)}"
+    return [Cell(count(row["n_cases"]), classes), Cell(count(row["n_patients"]), small)]
+
+
+def spread_table(rows: Sequence[Row], *, caption: str) -> Table:
+    """Smallest and largest value over folds and over seeds, per method and metric."""
+    table = []
+    for row in rows:
+        cells = [head(row["method"]), word(metric_name(row["metric"]))]
+        cells.append(Cell(number(row["estimate"])))
+        for kind in ("fold", "seed"):
+            ends = [number(row.get(f"{kind}_{end}")) for end in ("min", "max")]
+            is_known = not is_missing(row.get(f"{kind}_min"))
+            cells.append(Cell(count(row.get(f"n_{kind}s"))))
+            cells.append(Cell(" to ".join(ends) if is_known else MISSING))
+        table.append(cells)
+    names = ["method", "metric", "mean", "folds", "over folds", "seeds", "over seeds"]
+    return Table(caption, names, table)
 
 
 def robust_table(rows: Sequence[Row], *, caption: str) -> Table:
@@ -112,95 +116,116 @@ def robust_table(rows: Sequence[Row], *, caption: str) -> Table:
         cells = [estimate_cell(own.get(quantity), notes) for quantity in quantities]
         counts = [_counts(own.get(quantity)) for quantity in quantities]
         shown = [_joined(cell, n) for cell, n in zip(cells, counts, strict=True)]
-        table.append([Cell(plain(method), is_head=True), *shown])
-    return Table(caption, ["method", *map(plain, quantities)], table, notes)
+        table.append([head(method), *shown])
+    return Table(caption, ["method", *map(plain, quantities)], table, notes, _foot(rows))
 
 
 def grid_table(rows: Sequence[Row], *, caption: str) -> Table:
     """Methods down; AUROC for each of the four pairs of cases across."""
     pairs, notes, table = distinct(rows, "positives", "negatives"), Notes(), []
     for method in distinct(rows, "method"):
-        cells = [Cell(plain(method), is_head=True)]
+        cells = [head(method)]
         for positives, negatives in pairs:
             found = where(rows, method=method, positives=positives, negatives=negatives)
             row = found[0] if found else None
             cells.append(_joined(estimate_cell(row, notes), _counts(row)))
         table.append(cells)
-    head = ["method", *(f"positives {p}, negatives {n}" for p, n in pairs)]
-    return Table(caption, head, table, notes)
+    names = ["method", *(f"positives {p}, negatives {n}" for p, n in pairs)]
+    return Table(caption, names, table, notes, _foot(rows))
 
 
-def gaps_table(rows: Sequence[Row], *, caption: str) -> Table:
-    """Worst and best group and the gap between them, per grouping and method."""
+def _foot(rows: Sequence[Row]) -> list[str]:
+    kinds = interval_kinds(rows) if all("interval" in row for row in rows) else ""
+    return [f"Intervals: {kinds}."] if kinds else []
+
+
+def shrunken_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table:
+    """Intersections: the raw estimate beside the one that borrows from the other groups."""
     notes, table = Notes(), []
-    for row in sorted(
-        rows, key=lambda row: distinct(rows, "group_column").index(row["group_column"])
-    ):
-        worst: Row = {"estimate": row["worst"], "lo": row["worst_lo"], "hi": row["worst_hi"]}
-        worst["reason"] = row["reason"] if is_missing(row["worst"]) else ""
-        gap: Row = {key: row[key] for key in ("lo", "hi", "reason")} | {"estimate": row["gap"]}
-        names = [
-            MISSING if is_missing(row[k]) else plain(row[k]) for k in ("worst_group", "best_group")
-        ]
-        is_blank = is_missing(row["left_out"]) or not row["left_out"]
-        table.append([
-            Cell(plain(row["group_column"]), is_head=True),
-            Cell(plain(row["method"]), is_number=False),
-            Cell(count(row["n_groups"])),
-            Cell(names[0], is_number=False),
-            estimate_cell(worst, notes),
-            Cell(names[1], is_number=False),
-            Cell(number(row["best"])),
-            estimate_cell(gap, notes),
-            Cell("none" if is_blank else plain(row["left_out"], 300), is_number=False),
-        ])  # fmt: skip
-    head = [
-        "groups by",
-        "method",
-        "groups",
-        "worst",
-        "AUROC",
-        "best",
-        "AUROC",
-        "raw gap",
-        "left out",
+    for row in rows:
+        shrunken = {"estimate": row["shrunken"], "lo": row["shrunken_lo"], "reason": ""}
+        shrunken |= {"hi": row["shrunken_hi"], "exploratory": row.get("exploratory", False)}
+        raw = _joined(estimate_cell(row, notes), _counts(row))
+        cells = [Cell(group_name(row["group_column"], row["group"]), is_head=True)]
+        cells += [word(row["method"]), word(metric_name(row["metric"]))]
+        table.append([*cells, Cell(count(row["n_patients"])), raw, estimate_cell(shrunken, notes)])
+    names = ["group", "method", "metric", plural(plain(unit_name)), "raw", "shrunken"]
+    foot = [
+        "Shrunken estimates come from an additive model of the single columns; they are steadier "
+        "in small groups, and draw an exceptional one towards the others.",
+        *exploratory_foot(rows),
     ]
-    return Table(caption, head, table, notes)
+    return Table(caption, names, table, notes, foot)
 
 
-def plain_table(rows: Sequence[Mapping[str, object]], *, caption: str) -> Table:
-    """Any table, as it is; the first column heads the rows."""
-    head = list(rows[0]) if rows else []
-    table = [
-        [
-            Cell(_shown(row[name]), is_head=name == head[0], is_number=isinstance(row[name], Real))
-            for name in head
-        ]
-        for row in rows
-    ]
-    return Table(caption, [plain(name).replace("_", " ") for name in head], table)
+def decomposition_table(rows: Sequence[Row], *, caption: str) -> Table:
+    """Methods down; pooled AUROC, and that of pairs within and across groups."""
+    table = []
+    for method in distinct(rows, "method"):
+        cells = [head(method)]
+        for positives, negatives in (POOLED, WITHIN, ACROSS):
+            found = where(rows, method=method, positives=positives, negatives=negatives)
+            cells.append(_pairs_cell(found[0] if found else None))
+        table.append(cells)
+    return Table(caption, ["method", "all pairs", "within groups", "across groups"], table)
 
 
-def estimate_cell(row: Row | None, notes: Notes) -> Cell:
-    """An estimate over its interval, with a mark for its reason.
+def matrix_table(rows: Sequence[Row], *, caption: str) -> Table:
+    """AUROC of the positives of each group (down) against the negatives of each (across)."""
+    summary = {name for pair in (POOLED, WITHIN, ACROSS) for name in pair[:1]}
+    cells = [
+        row for row in rows
+        if not (row["positives"] in summary and row["positives"] == row["negatives"])
+    ]  # fmt: skip
+    groups, table = distinct(cells, "negatives"), []
+    for positives in distinct(cells, "positives"):
+        own = one_per(where(cells, positives=positives), "negatives")
+        first = Cell(f"positives: {plain(positives)}", is_head=True)
+        table.append([first, *(_pairs_cell(own.get(group)) for group in groups)])
+    return Table(caption, ["", *(f"negatives: {plain(group, 40)}" for group in groups)], table)
+
+
+def _pairs_cell(row: Row | None) -> Cell:
+    if row is None or is_missing(row["auroc"]):
+        return Cell(MISSING, "no pair")
+    return Cell(number(row["auroc"]), f"{percent(row['share_of_pairs'])} of pairs")
+
+
+def size_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table:
+    """Sensitivity per range of target sizes."""
+    notes, table = Notes(), []
+    for row in rows:
+        shown = row | {"estimate": row["sensitivity"]}
+        cells = [head(row["method"]), word(range_text(row)), Cell(count(row["n_positive"]))]
+        table.append([*cells, Cell(count(row["n_patients"])), estimate_cell(shown, notes)])
+    names = ["method", "size", "positive cases", plural(plain(unit_name)), "Sensitivity"]
+    return Table(caption, names, table, notes, [*_foot(rows), *exploratory_foot(rows)])
+
+
+def crosstab_table(
+    parts: Sequence[tuple[str, str, Scored]], *, caption: str, exploratory: bool
+) -> Table:
+    """Decisions against labels, counted: per group and method.
 
     Args:
-        row: With `estimate`, `lo`, `hi` and `reason`; None where nothing was computed.
-        notes: Of the table; new reasons are added.
+        parts: Group, method and cases.
+        caption: What the table shows.
+        exploratory: Thresholds were chosen on test cases.
     """
-    if row is None:
-        return Cell(MISSING)
-    mark = notes.mark(row["reason"])
-    if is_missing(row["estimate"]):
-        return Cell("not estimated", note=mark)
-    return Cell(number(row["estimate"]), small=_interval(row), note=mark)
-
-
-def _interval(row: Row) -> str:
-    if is_missing(row["lo"]):
-        return "no interval"
-    joint = " to " if row["lo"] < 0 else "\N{EN DASH}"  # a dash beside a minus is hard to read
-    return f"{number(row['lo'])}{joint}{number(row['hi'])}"
+    table = []
+    for group, method, own in parts:
+        positive, called = own.label == 1, own.decision == 1
+        known = ~(own.decision != own.decision)
+        counts = [(positive & called), (positive & ~called & known), (~positive & called)]
+        counts += [(~positive & ~called & known), ~known]
+        cells = [Cell(count(int(n.sum()))) for n in counts]
+        if exploratory:
+            cells[:4] = [replace(cell, flag=DAGGER) for cell in cells[:4]]
+        table.append([head(group), word(method), *cells])
+    names = ["group", "method", "true positive", "missed", "false alarm", "true negative"]
+    foot = ["Counts of scored rows: a case that several folds or seeds score counts each time."]
+    foot += exploratory_foot([{"exploratory": exploratory}])
+    return Table(caption, [*names, "no decision"], table, foot=foot)
 
 
 def group_name(column: object, group: object) -> str:
@@ -215,16 +240,4 @@ def _counts(row: Row | None) -> str:
 
 
 def _joined(cell: Cell, counts: str) -> Cell:
-    return Cell(cell.text, "; ".join(part for part in (cell.small, counts) if part), cell.note)
-
-
-def _shown(value: object) -> str:
-    if is_missing(value):
-        return MISSING
-    is_whole = isinstance(value, float) and value.is_integer()
-    return count(value) if is_whole else number(value)
-
-
-def _letters(place: int) -> str:
-    head = _letters(place // len(LETTERS) - 1) if place >= len(LETTERS) else ""
-    return head + LETTERS[place % len(LETTERS)]
+    return replace(cell, small="; ".join(part for part in (cell.small, counts) if part))
