@@ -48,6 +48,8 @@ class Kind:
     metrics: tuple[tuple[str, str], ...]
     """Metrics in the legend, each with the word before it."""
     is_square: bool = True
+    height: float = 1.0
+    """Height of the axes as a share of their width."""
     needs_probability: bool = False
     note: str = ""
 
@@ -66,7 +68,7 @@ def curve_figure(
         rows: Of the metrics of these cases, for the legend and the operating point.
         width_in: Width of the figure.
     """
-    figure = new_figure(width_in, width_in * 0.82 + 0.17 * len(cases))
+    figure = new_figure(width_in, width_in * 0.82 * kind.height + 0.17 * len(cases))
     with styled():
         axes = figure.add_subplot()
         draw_curves(axes, kind, cases, rows)
@@ -257,7 +259,7 @@ KINDS = {
         "Calibration", "Mean probability", "Share of positives", _draw_calibration,
         _frame_calibration,
         (("calibration_slope", "slope"), ("calibration_intercept", "intercept")),
-        needs_probability=True,
+        height=1 + STRIP, needs_probability=True,
         note=f"Ten equal bins of probability; hollow: fewer than {FEW} cases. The steps at the "
         "foot show how the cases spread over the bins. On the dotted line probabilities are met.",
     ),

@@ -159,18 +159,21 @@ def _forest(shared: Shared, rows: Sequence[Row], metric: str, caption: str) -> l
 def _curves(shared: Shared, column: str, rows: Sequence[Row], caption: str) -> list[Piece]:
     every = group_parts(shared.cases, shared.groups[column], rows)
     parts, left_out = drawn_parts(every)
-    pieces: list[Piece] = []
-    without = f"Without a panel: {'; '.join(left_out)}." if left_out else ""
+    pieces: list[Piece] = [
+        ("note", f"Groups without a panel ({len(names)}), {reason}: "
+         f"{', '.join(plain(name, 60) for name in names)}.")
+        for reason, names in left_out.items()
+    ]  # fmt: skip
     for kind_name, kind in KINDS.items():
         figure = panels_figure(kind, parts) if parts else None
         if figure is not None:
             is_marked = shared.exploratory and not kind.needs_probability
-            note = " ".join([kind.note, *([f"{EXPLORATORY}."] if is_marked else []), without])
+            note = " ".join([kind.note, *([f"{EXPLORATORY}."] if is_marked else [])])
             title = f"{kind.title} of {caption}"
-            shown = shared.files.add(f"{kind_name}-groups", figure, title, note.strip())
+            shown = shared.files.add(f"{kind_name}-groups", figure, title, note)
             pieces += fold(f"{kind.title} per group", [("figure", shown)])
-    pieces += fold("Decisions against labels per group", _crosstab(shared, every, caption))
-    return pieces if parts else [*pieces, ("note", without)]
+    table = _crosstab(shared, every, caption)
+    return [*pieces, *fold("Decisions against labels per group", table)]
 
 
 def _crosstab(shared: Shared, parts: Sequence[Part], caption: str) -> list[Piece]:

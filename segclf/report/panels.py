@@ -46,19 +46,17 @@ def group_parts(cases: Mapping[str, Scored], names: pd.Series, rows: Sequence[Ro
     return parts
 
 
-def drawn_parts(parts: Sequence[Part]) -> tuple[list[Part], list[str]]:
-    """The groups that get panels, and a sentence for each one that does not."""
+def drawn_parts(parts: Sequence[Part]) -> tuple[list[Part], dict[str, list[str]]]:
+    """The groups that get panels; of the others, reason to names."""
     drawn = [part for part in parts if _n_positive(part) and _has_negative(part)]
     ranked = sorted(drawn, key=_n_positive, reverse=True)[:MOST]
-    too_few = [
-        f"{plain(p.name, 40)}: no test cases of both classes" for p in parts if p not in drawn
-    ]
-    smaller = [
-        f"{plain(part.name, 40)}: not among the {MOST} groups with most positive cases"
-        for part in drawn
-        if part not in ranked
-    ]
-    return [part for part in drawn if part in ranked], [*too_few, *smaller]
+    left_out = {
+        "no test cases of both classes": [part.name for part in parts if part not in drawn],
+        f"not among the {MOST} groups with most positive cases": [
+            part.name for part in drawn if part not in ranked
+        ],
+    }
+    return [part for part in drawn if part in ranked], {k: v for k, v in left_out.items() if v}
 
 
 def panels_figure(kind: Kind, parts: Sequence[Part]) -> Figure | None:
@@ -73,7 +71,7 @@ def panels_figure(kind: Kind, parts: Sequence[Part]) -> Figure | None:
     n_rows = -(-len(parts) // PER_ROW)
     n_columns = min(len(parts), PER_ROW)
     methods = list(parts[0].cases)
-    height_in = n_rows * (PANEL_IN + 0.2) + 0.5 + 0.17 * len(methods)
+    height_in = n_rows * (PANEL_IN * kind.height + 0.2) + 0.5 + 0.17 * len(methods)
     figure = new_figure(WIDTH_IN * max(n_columns, 2) / PER_ROW, height_in)
     with styled():
         grid = figure.subplots(n_rows, n_columns, squeeze=False)
@@ -84,12 +82,14 @@ def panels_figure(kind: Kind, parts: Sequence[Part]) -> Figure | None:
                 0, 1.03, _sizes(part), transform=axes.transAxes, fontsize=7, color=INKS["soft"]
             )
             axes.tick_params(labelsize=7, labelleft=place % PER_ROW == 0)
+            if place % PER_ROW == 0:
+                axes.set_ylabel(kind.y_name, fontsize=7.5)
+            if place + PER_ROW >= len(parts):
+                axes.set_xlabel(kind.x_name, fontsize=7.5)
         if not kind.is_square:
             _widest(grid.flat[: len(parts)])
         for axes in grid.flat[len(parts) :]:
             axes.set_visible(False)
-        figure.supxlabel(kind.x_name, fontsize=8.5)
-        figure.supylabel(kind.y_name, fontsize=8.5)
         for place, method in enumerate(methods):
             style = {"color": series_ink(place), "label": plain(method, 60)}
             grid.flat[0].plot([], [], DASHES[place % len(DASHES)], **style)

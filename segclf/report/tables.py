@@ -230,7 +230,7 @@ def crosstab_table(
 
 def group_name(column: object, group: object) -> str:
     """How a group is called, e.g. `sex = F`."""
-    return "all cases" if column == "all" else plain(f"{column} = {group}")
+    return "all cases" if column == "all" else f"{plain(column, 28)} = {plain(group, 50)}"
 
 
 def _counts(row: Row | None) -> str:
