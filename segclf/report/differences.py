@@ -33,29 +33,40 @@ def methods_table(rows: Sequence[Row], *, caption: str) -> Table:
     notes, table = Notes(), []
     for row in rows:
         where = Cell(group_name(row["group_column"], row["group"]), is_head=True)
-        table.append([where, word(metric_name(row["metric"])), *_pair(row, notes)])
-    return Table(caption, ["cases", "metric", *_PAIR], table, notes, _foot(rows))
+        table.append([where, *_metric(row, rows), *_pair(row, notes)])
+    return Table(caption, ["cases", *_metric_head(rows), *_PAIR], table, notes, _foot(rows))
 
 
 def groups_table(rows: Sequence[Row], *, caption: str) -> Table:
     """Pairs of groups under one method: first minus second."""
     notes, table = Notes(), []
     for row in _by_column(rows):
-        cells = [head(row["group_column"]), word(row["method"]), word(metric_name(row["metric"]))]
+        cells = [head(row["group_column"]), word(row["method"]), *_metric(row, rows)]
         table.append([*cells, *_pair(row, notes)])
-    return Table(caption, ["groups by", "method", "metric", *_PAIR], table, notes, _foot(rows))
+    return Table(
+        caption, ["groups by", "method", *_metric_head(rows), *_PAIR], table, notes, _foot(rows)
+    )
 
 
 def heterogeneity_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table:
     """Do the groups of a column differ at all? One test per column, method and metric."""
     notes, table = Notes(), []
     for row in _by_column(rows):
-        cells = [head(row["group_column"]), word(row["method"]), word(metric_name(row["metric"]))]
+        cells = [head(row["group_column"]), word(row["method"]), *_metric(row, rows)]
         sizes = f"{count(row['n_positive'])} pos., {count(row['n_negative'])} neg."
         cells += [Cell(count(row["n_cases"]), sizes), Cell(count(row["n_patients"]))]
         table.append([*cells, word(row["test"]), *_p_cells(row, notes)])
     patients = plural(plain(unit_name))
-    names = ["groups by", "method", "metric", "cases", patients, "test", "p", "adjusted p"]
+    names = [
+        "groups by",
+        "method",
+        *_metric_head(rows),
+        "cases",
+        patients,
+        "test",
+        "p",
+        "adjusted p",
+    ]
     return Table(caption, names, table, notes, _foot(rows))
 
 
@@ -86,7 +97,7 @@ def worst_table(rows: Sequence[Row], *, caption: str) -> Table:
         [
             head(row["group_column"]),
             word(row["method"]),
-            word(metric_name(row["metric"])),
+            *_metric(row, rows),
             Cell(count(row["n_groups"])),
             word(row["worst_group"]),
             _corrected(row, "worst", notes),
@@ -101,8 +112,8 @@ def worst_table(rows: Sequence[Row], *, caption: str) -> Table:
         for row in _by_column(rows)
     ]
     names = [
-        "groups by", "method", "metric", "groups", "worst", "value", "P(worst)", "bound", "best",
-        "value", "gap", "SD", "not estimated",
+        "groups by", "method", *_metric_head(rows), "groups", "worst", "value", "P(worst)",
+        "bound", "best", "value", "gap", "SD", "not estimated",
     ]  # fmt: skip
     foot = [
         "The first line of a cell is raw; corrected is without what the luck of noisy estimates "
@@ -125,6 +136,15 @@ def _corrected(row: Row, name: str, notes: Notes) -> Cell:
 
 def _flag(row: Row, name: str) -> str:
     return DAGGER if row.get("exploratory") and not is_missing(row[name]) else ""
+
+
+def _metric_head(rows: Sequence[Row]) -> list[str]:
+    """The head of the column of metrics; none where the caption names the only one."""
+    return ["metric"] if len(distinct(rows, "metric")) > 1 else []
+
+
+def _metric(row: Row, rows: Sequence[Row]) -> list[Cell]:
+    return [word(metric_name(row["metric"]))] if _metric_head(rows) else []
 
 
 def _by_column(rows: Sequence[Row]) -> list[Row]:

@@ -179,7 +179,9 @@ def _methods(shared: Shared) -> Iterator[Section]:
     pieces: list[Piece] = [
         ("text", "Methods are compared on the same cases; each row is the first minus the second.")
     ]
-    pieces += tables(overall, methods_table, f"{shared.name}: methods on all test cases")
+    metrics = ", ".join(metric_name(metric) for metric in distinct(overall, "metric"))
+    caption = f"{shared.name}: methods on all test cases, {metrics}"
+    pieces += tables(overall, methods_table, caption)
     for metric in distinct(grouped, "metric"):
         own = where(grouped, metric=metric)
         caption = f"{shared.name}: methods in each group, {metric_name(metric)}"

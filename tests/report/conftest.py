@@ -15,7 +15,10 @@ COUNTS = {
 def metric_row(method, column, group, metric, estimate, lo, hi, reason=""):
     row = {"method": method, "finding": "lesion", "group_column": column, "group": group}
     row |= {"metric": metric, "estimate": estimate, "lo": lo, "hi": hi, "reason": reason}
-    return row | COUNTS | {"interval": "percentile, patient bootstrap", "negatives": "of the group"}
+    row |= COUNTS | {"interval": "percentile, patient bootstrap", "negatives": "of the group"}
+    blank = ("p_worst", "design_effect", "shrunken", "shrunken_lo", "shrunken_hi", "fold_min")
+    blank += ("fold_max", "seed_min", "seed_max")
+    return row | dict.fromkeys(blank, np.nan) | {"n_folds": 1, "n_seeds": 1}
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +86,9 @@ def content(metrics, scores, missed):
     robust = grid | {"quantity": "robust", "definition": "positives without it"}
     gap = {
         "method": "tau", "finding": "lesion", "group_column": "sex", "metric": "auroc",
-        "worst_group": "F", "worst": 0.9, "worst_lo": 0.8, "worst_hi": 0.95, "best_group": None,
-        "best": np.nan, "gap": np.nan, "lo": np.nan, "hi": np.nan, "n_groups": 1,
+        "worst_group": "F", "worst": 0.9, "worst_corrected": 0.91, "worst_probability": 1.0,
+        "worst_bound": 0.8, "best_group": None, "best": np.nan, "gap": np.nan,
+        "gap_corrected": np.nan, "sd": np.nan, "sd_corrected": np.nan, "n_groups": 1,
         "left_out": "M: 3 positive patients (fewer than 5)", "n_boot_usable": 0,
         "reason": "a gap needs two groups", "note": "raw",
     }  # fmt: skip

@@ -7,15 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import rcParams
-from sklearn.metrics import roc_curve
 
 from segclf.core.settings import SummarizeSettings
 from segclf.report.content import Plane, planes_of
-from segclf.report.curves import roc_figure, roc_points, training_figure
+from segclf.report.curves import KINDS, curve_figure
 from segclf.report.forest import forest_figure
 from segclf.report.planes import chosen_text, plane_caption, plane_figure
+from segclf.report.points import roc_points
 from segclf.report.rows import as_rows, where
+from segclf.report.scored import scored_cases
 from segclf.report.svg import INKS, inline_svg, svg_text
+from segclf.report.training import training_figure
 from segclf.summarize.plane import fit_plane
 
 METHODS = ["tau", "classifier"]
@@ -35,26 +37,14 @@ def forest(metrics):
     )
 
 
+def roc_figure(scores, metrics):
+    return curve_figure(KINDS["roc"], scored_cases(scores, "lesion", METHODS), metrics)
+
+
 def words(figure):
     """Every text of a figure, as a reader of the SVG gets it."""
     tree = ET.fromstring(svg_text(figure))
     return [text.text for text in tree.iter("{http://www.w3.org/2000/svg}text")]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_roc_points_are_those_of_scikit_learn(seed):
-    rng = np.random.default_rng(seed)
-    label = rng.integers(0, 2, 60).astype(float)
-    score = np.round(rng.standard_normal(60) + label, 1)  # with ties
-    x, y = roc_points(label, score)
-    expected = roc_curve(label, score, drop_intermediate=False)
-    np.testing.assert_allclose(x, expected[0])
-    np.testing.assert_allclose(y, expected[1])
-
-
-def test_a_roc_curve_of_one_class_is_undefined():
-    assert len(roc_points(np.ones(3), np.arange(3.0))[0]) == 0
-    assert len(roc_points(np.array([]), np.array([]))[0]) == 0
 
 
 def test_the_roc_of_folds_is_the_mean_of_their_curves(scores, metrics):
@@ -63,9 +53,10 @@ def test_the_roc_of_folds_is_the_mean_of_their_curves(scores, metrics):
     two = one.assign(fold=pd.array([1] * 40, dtype="Int64"), score=rng.random(40) - 100)
     both = pd.concat([one, two])
     overall = where(as_rows(metrics), group_column="all")
-    figure = roc_figure(both, overall, finding="lesion", methods=METHODS)
+    figure = roc_figure(both, overall)
     lines = figure.axes[0].get_lines()
-    thick = next(line for line in lines if "mean of 2" in str(line.get_label()))
+    assert "tau  AUROC 0.900  mean of 2" in [line.get_label() for line in lines]
+    thick = next(line for line in lines if len(line.get_xdata()) == 201)
     x = np.asarray(thick.get_xdata())
     curves = [roc_points(part["label"].to_numpy(), part["score"].to_numpy()) for part in (one, two)]
     expected = np.mean([np.interp(x, *curve) for curve in curves], axis=0)
@@ -75,7 +66,7 @@ def test_the_roc_of_folds_is_the_mean_of_their_curves(scores, metrics):
 
 def test_the_roc_shows_the_auroc_of_the_table_and_the_operating_point(scores, metrics):
     overall = where(as_rows(metrics), group_column="all")
-    figure = roc_figure(scores, overall, finding="lesion", methods=METHODS)
+    figure = roc_figure(scores, overall)
     lines = figure.axes[0].get_lines()
     assert "tau  AUROC 0.900" in [line.get_label() for line in lines]
     points = [line.get_data() for line in lines if line.get_marker() == "o"]
@@ -87,9 +78,7 @@ def test_only_test_cases_with_a_label_and_a_score_enter_the_roc(scores, metrics)
     unknown = scores.assign(label=np.nan, score=9.0)
     unscored = scores.assign(score=np.nan)
     mixed = pd.concat([scores, scores.assign(split="val", score=0.0), unknown, unscored])
-    plain, same = (
-        svg_text(roc_figure(s, overall, finding="lesion", methods=METHODS)) for s in (scores, mixed)
-    )
+    plain, same = (svg_text(roc_figure(s, overall)) for s in (scores, mixed))
     assert plain == same
 
 

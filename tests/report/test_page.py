@@ -123,7 +123,8 @@ def test_the_page_says_what_it_is_for_and_what_was_left_out(html):
     assert text.count("For research use, not for diagnosis.") == 2
     for part in (
         "3 positive patients (fewer than 5)", "a gap needs two groups", "case99", "truncated",
-        "no label", "images are independent", "95% percentile, patient bootstrap, 1,000 resamples",
+        "no label", "images are independent",
+        "95% intervals: percentile, patient bootstrap; 1,000 resamples",
         "the unit of resampling is the study", "t = 0.5, tau = 1 px", "Dice on positives",
         "5 px away: 1 px",
     ):  # fmt: skip
@@ -138,7 +139,10 @@ def test_phantom_data_carry_a_banner_and_user_data_none(read, content, html):
 
 def test_every_figure_is_a_file_of_its_own_too(html, folder):
     files = sorted(path.name for path in folder.glob("*.svg"))
-    assert files == ["forest-2.svg", "plane-3.svg", "roc-1.svg", "training-4.svg"]
+    assert files == [
+        "forest-3.svg", "forest-4.svg", "forest-5.svg", "plane-6.svg", "precision-recall-2.svg",
+        "roc-1.svg", "training-7.svg",
+    ]  # fmt: skip
     for name in files:
         assert f"File: {name}" in html
         assert (folder / name).read_text().startswith("<?xml")

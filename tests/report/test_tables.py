@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from segclf.report.cells import Notes, plain_table
+from segclf.report.differences import worst_table
 from segclf.report.rows import as_rows, where
 from segclf.report.tables import (
-    Notes,
-    gaps_table,
     grid_table,
     metrics_table,
-    plain_table,
     robust_table,
 )
 from segclf.report.text import (
@@ -97,16 +96,18 @@ def test_an_estimate_without_an_interval_says_so_and_why():
 
 
 def test_a_gap_that_cannot_be_computed_lists_what_was_left_out(content):
-    table = gaps_table(as_rows(content.gaps), caption="c")
+    table = worst_table(as_rows(content.gaps), caption="c")
+    dash = "\N{EN DASH}"
     assert texts(table) == [[
-        "sex", "tau", "1", "F", "0.900", "\N{EN DASH}", "\N{EN DASH}", "not estimated",
-        "M: 3 positive patients (fewer than 5)",
+        "sex", "tau", "1", "F", "0.900", "100 %", "0.800", dash, dash, "not estimated",
+        "not estimated", "M: 3 positive patients (fewer than 5)",
     ]]  # fmt: skip
+    assert table.rows[0][4].small == "corrected 0.910"
     assert table.notes == {"a": "a gap needs two groups"}
 
 
 def test_tables_that_were_read_back_from_csv_are_shown_alike(content, tmp_path):
-    frames = {"gaps": gaps_table, "robust": robust_table, "grid": grid_table}
+    frames = {"gaps": worst_table, "robust": robust_table, "grid": grid_table}
     for name, make in frames.items():
         frame = getattr(content, name).assign(left_out="")
         frame.to_csv(tmp_path / f"{name}.csv", index=False)
