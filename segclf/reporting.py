@@ -16,9 +16,12 @@ from segclf.core.errors import UsageError
 from segclf.core.records import Case
 from segclf.core.runs import shown
 from segclf.core.scoretable import RECORD, read_record, read_scores
+from segclf.core.statstable import read_statistics
 from segclf.core.text import plural
 from segclf.data import read_truth
+from segclf.evaluate import group_names, target_sizes, with_sizes
 from segclf.evaluate.groups import parse_shortcut
+from segclf.evaluate.output import TABLES
 from segclf.experiment import Experiment
 from segclf.io import read_image
 from segclf.predict import predict_maps
@@ -40,7 +43,8 @@ def make_report(exp: Experiment, on_event: EventSink) -> Path:
     check_fresh(exp, ledger)
     tables = {
         name: pd.read_csv(evaluated / f"{name}.csv", keep_default_na=False, na_values=[""])
-        for name in ("gaps", "robust", "grid", "overlap")
+        for name in (*TABLES, "overlap")
+        if name != "metrics"
         if (evaluated / f"{name}.csv").is_file()
     }
     record_folder = exp.run.stage("summarize", GALLERY_RULE)
@@ -52,7 +56,8 @@ def make_report(exp: Experiment, on_event: EventSink) -> Path:
         counts=count_cases(exp),
         about=tuple(method_notes(exp)),
         metrics=pd.read_parquet(evaluated / "metrics.parquet"),
-        scores=pipeline.score_tables(exp),
+        scores=read_scores(evaluated / "scores.parquet"),
+        groups=_groups(exp, ledger),
         unit_name=exp.recipe.unit_name,
         planes=planes_of(read_record(record_folder)) if has_rule else (),
         training=dict(training_logs(exp)),
@@ -64,6 +69,14 @@ def make_report(exp: Experiment, on_event: EventSink) -> Path:
         **tables,
     )
     return write_report(exp.run.stage("report"), content)
+
+
+def _groups(exp: Experiment, ledger: dict[str, Any]) -> dict[str, pd.Series]:
+    """The groups that were evaluated, per column."""
+    folders = pipeline.predicted_folders(exp)
+    sizes, roles = target_sizes(read_statistics(folders) if folders else None)
+    cases = with_sizes(exp.table.frame, sizes)
+    return group_names(ledger["by"], cases, roles=roles | exp.table.roles)
 
 
 def check_fresh(exp: Experiment, ledger: dict[str, Any]) -> None:

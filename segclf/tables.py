@@ -78,7 +78,7 @@ def evaluate_tables(
         seed=seed,
         n_threads=os.cpu_count() or 1,
     )
-    evaluation.ledger["notes"] += tables.notes
+    evaluation.ledger["notes"] += [*tables.notes, *_shared_patients(tables.scores)]
     evaluation.ledger["score_tables"] = {path.name: sha256_of(path) for path in paths}
     write_evaluation(out, evaluation)
     names = ", ".join(tables.scores["method"].unique())
@@ -88,13 +88,25 @@ def evaluate_tables(
         question=f"How well do {names} do, overall and by group?"
         + (f" Do they lean on {feature}?" if feature else ""),
         counts=_counts(tables.scores),
-        scores=tables.scores,
+        scores=evaluation.scores,
         about=tables.notes,
         ledger=evaluation.ledger,
         groups=group_names(groups, tables.cases, roles=tables.roles),
         **{name: getattr(evaluation, name) for name in TABLES},
     )
     return write_report(out, content), evaluation
+
+
+def _shared_patients(scores: pd.DataFrame) -> list[str]:
+    """A note if patients of the test cases are also in another split."""
+    is_test = scores["split"] == "test"
+    test, rest = (set(scores.loc[rows, "patient_id"]) for rows in (is_test, ~is_test))
+    n_both = len(test & rest)
+    text = (
+        f"{n_both} patients of test cases have cases in another split as well: what was fitted "
+        "there has seen them"
+    )
+    return [text] if n_both else []
 
 
 def _counts(scores: pd.DataFrame) -> pd.DataFrame:

@@ -74,5 +74,7 @@ def _family(row: Row, settings: EvaluateSettings) -> tuple[str, str]:
         return "prespecified groups", HOLM
     if AND in column:
         return f"{row['kind']} in intersections, {row['metric']}", BH
+    if column.startswith("shortcut "):
+        return f"{row['kind']}, robust {row['metric']}", HOLM
     where = " in groups" if row["kind"] == "methods" and column != "all" else ""
     return f"{row['kind']}{where}, {row['metric']}", HOLM

@@ -113,7 +113,7 @@ def _fill_shrunken(
     for i, one in enumerate(groups):
         shown = (found.estimate[i], found.lo[i], found.hi[i])
         names = ("shrunken", "shrunken_lo", "shrunken_hi")
-        one.row |= {n: float(1 / (1 + np.exp(-x))) for n, x in zip(names, shown, strict=True)}
+        one.row.update({n: float(1 / (1 + np.exp(-x))) for n, x in zip(names, shown, strict=True)})
 
 
 def _deviation(replicates: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """Two groups under one method, and all groups of a column together."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 
 import numpy as np
@@ -19,7 +19,7 @@ from segclf.evaluate.inference.heterogeneity import (
 )
 from segclf.evaluate.inference.intervals import auroc_interval, wilson
 from segclf.evaluate.inference.permute import permute_auroc, permute_mean
-from segclf.evaluate.rows import Drawn, Estimated
+from segclf.evaluate.rows import Drawn, Estimated, count_slice
 
 COMPARED = ("auroc", "sensitivity", "specificity")
 MANY = 8
@@ -115,8 +115,10 @@ def _heterogeneity(
         metric=members.name,
         group_column=members.column,
         method=sample.methods[members.method],
-        n_cases=sum(one.row["n_cases"] for one in members.groups),
     )
+    is_used = sample.method == members.method
+    is_used &= np.logical_or.reduce([drawn.slices[s].member for s in members.slices] or [~is_used])
+    row |= _counted(asdict(count_slice(sample, is_used)))
     row |= {"sign": 1.0, "se": np.nan, "df": np.inf}
     if len(members.groups) < 2:
         return row | {"reason": f"{len(members.groups)} groups have an estimate, two are needed"}
@@ -131,6 +133,10 @@ def _heterogeneity(
         )
     row |= {"difference": found.gap, "p": found.p_q, "n_usable": found.n_replicates}
     return row | {"test": found.how, "reason": found.reason}
+
+
+def _counted(counts: Row) -> Row:
+    return {name: counts[name] for name in ("n_cases", "n_patients", "n_positive", "n_negative")}
 
 
 def _permute(
@@ -179,12 +185,11 @@ def _pair(
         estimate_first=one.row["estimate"],
         estimate_second=other.row["estimate"],
         difference=one.row["estimate"] - other.row["estimate"],
-        n_cases=one.row["n_cases"] + other.row["n_cases"],
-        n_patients=one.row["n_patients"] + other.row["n_patients"],
-        n_positive=one.row["n_positive"] + other.row["n_positive"],
-        n_negative=one.row["n_negative"] + other.row["n_negative"],
         n_seeds=one.row["n_seeds"],
     )
+    is_used = sample.method == members.method
+    either = [drawn.slices[members.slices[i]].member for i in (first, second)]
+    row |= _counted(asdict(count_slice(sample, is_used & (either[0] | either[1]))))
     row |= {"sign": 1.0, "se": np.nan, "df": np.inf}
     difference = one.replicates - other.replicates
     usable = difference[~np.isnan(difference)]

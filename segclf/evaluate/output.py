@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from segclf.core.atomic import atomic_path, write_json
+from segclf.core.scoretable import check_scores
 from segclf.core.text import counted, plural
 from segclf.evaluate.estimates import FEW, FEW_WORDS, Row
 from segclf.evaluate.run import Evaluation
@@ -17,7 +18,7 @@ TABLES = ("metrics", "gaps", "comparisons", "robust", "grid", "decomposition", "
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write `metrics.csv` and `.parquet`, the other tables as CSV, and `ledger.json`.
+    """Write `metrics.csv` and `.parquet`, the other tables as CSV, `scores.parquet`, `ledger.json`.
 
     `evaluation.json` holds the main numbers in short and is written last: where it is, the
     others are complete. Every table carries the column `data` (`user` or `phantom`).
@@ -30,6 +31,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
             table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
     with atomic_path(folder / "metrics.parquet") as part:
         evaluation.metrics.assign(data=data).to_parquet(part, index=False)
+    with atomic_path(folder / "scores.parquet") as part:
+        check_scores(evaluation.scores, "score table").to_parquet(part, index=False)
     write_json(folder / "ledger.json", evaluation.ledger)
     write_json(folder / "evaluation.json", _compact(evaluation))
 
@@ -42,9 +45,10 @@ def evaluation_text(evaluation: Evaluation) -> str:
     for finding in dict.fromkeys(row["finding"] for row in rows):
         own = [row for row in rows if row["finding"] == finding]
         lines += _overall_lines([row for row in own if row["group_column"] == "all"], ledger)
+        lines += _method_lines(evaluation.comparisons, finding)
         lines += _robust_lines(evaluation.robust, finding)
         lines += _group_lines([row for row in own if row["group_column"] != "all"])
-        lines += _gap_lines(evaluation.gaps, finding)
+        lines += _gap_lines(evaluation.gaps, evaluation.comparisons, finding)
     left_out: dict[str, int] = {}
     for entry in ledger["exclusions"]:
         n_cases = max(entry["n_rows"], entry["n_cases"])
@@ -109,14 +113,33 @@ def _group_lines(rows: list[Row]) -> Iterator[str]:
         yield f"    {name:<24} {row['method']:<20} {n:<12} {_shown(row)}{against}"
 
 
-def _gap_lines(gaps: pd.DataFrame, finding: str) -> Iterator[str]:
+def _method_lines(comparisons: pd.DataFrame, finding: str) -> Iterator[str]:
+    own = comparisons.loc[comparisons["finding"] == finding]
+    is_shown = (own["kind"] == "methods") & (own["group_column"] == "all")
+    for row in own.loc[is_shown & (own["metric"] == "auroc")].to_dict("records"):
+        text = _shown(row | {"estimate": row["difference"]})
+        p = "" if np.isnan(row["p"]) else f", p {_p(row['p'])}, adjusted {_p(row['p_adjusted'])}"
+        verdict = f", {row['verdict']}" if row["verdict"] else ""
+        yield f"  AUROC of {row['first']} - {row['second']}: {text}{p}{verdict}"
+
+
+def _gap_lines(gaps: pd.DataFrame, comparisons: pd.DataFrame, finding: str) -> Iterator[str]:
     is_shown = (gaps["finding"] == finding) & (gaps["metric"] == "auroc") & gaps["gap"].notna()
+    is_test = (comparisons["kind"] == "heterogeneity") & (comparisons["metric"] == "auroc")
+    tests = comparisons.loc[is_test & (comparisons["finding"] == finding)]
+    p_of = {(row.method, row.group_column): row.p_adjusted for row in tests.itertuples()}
     for row in gaps.loc[is_shown].to_dict("records"):
+        p = p_of.get((row["method"], row["group_column"]), np.nan)
         yield (
             f"  worst {row['group_column']} of {row['n_groups']} for {row['method']}: "
             f"{row['worst_group']} {row['worst']:.3f} (corrected {row['worst_corrected']:.3f}), "
             f"gap {row['gap']:.3f} (corrected {row['gap_corrected']:.3f})"
+            + ("" if np.isnan(p) else f", adjusted p {_p(p)}")
         )
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _shown(row: Row | None) -> str:
@@ -135,11 +158,15 @@ def _compact(evaluation: Evaluation) -> dict[str, Any]:
     worst = ["method", "finding", "group_column", "metric", "worst_group", "worst"]
     worst += ["worst_corrected", "worst_bound", "gap", "gap_corrected"]
     robust = ["method", "finding", "shortcut", "quantity", "estimate", "lo", "hi", "reason"]
+    compared = evaluation.comparisons
+    difference = ["finding", "metric", "first", "second", "difference", "lo", "hi", "p"]
+    difference += ["p_adjusted", "verdict", "reason"]
     ledger = {key: value for key, value in evaluation.ledger.items() if key != "exclusions"}
     return ledger | {
         "overall": _records(metrics.loc[metrics["group_column"] == "all", [*kept, *counts]]),
         "worst": _records(gaps.loc[:, [*worst, "left_out", "reason"]]),
         "robust": _records(evaluation.robust.loc[:, robust]),
+        "comparisons": _records(compared.loc[compared["group_column"] == "all", difference]),
     }
 
 

@@ -53,6 +53,8 @@ class Evaluation:
     """The pooled AUROC by groups of its pairs."""
     size_recall: pd.DataFrame
     """Sensitivity by target size; empty without a size."""
+    scores: pd.DataFrame
+    """The score tables, with the decisions that were evaluated."""
     ledger: Row
     """Settings, exclusions with counts, and notes; plain data."""
 
@@ -135,7 +137,7 @@ def evaluate_scores(
     ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit)
     asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
     asked |= {"metrics": list(plan.metrics), "thresholds": thresholds}
-    return Evaluation(**frames, ledger=asked | ledger)
+    return Evaluation(**frames, scores=scores, ledger=asked | ledger)
 
 
 def group_names(
