@@ -194,14 +194,15 @@ def _typed(column: pd.Series, where: str) -> pd.Series:
     name, dtype = str(column.name), COLUMNS[str(column.name)]
     column = column.reset_index(drop=True)
     values = column.to_numpy(dtype=object)
-    if dtype != "str" and pd.api.types.is_numeric_dtype(column):
+    if dtype == "str":
+        blank = np.asarray(column.isna() | (column.astype("str").str.strip() == ""), dtype=bool)
+        _refuse(blank, values, name, where, expected="a text in every row")
+        return column.astype("str")
+    if pd.api.types.is_numeric_dtype(column):
         number, blank = column, column.isna().to_numpy()
     else:
         blank = np.asarray(column.isna() | (column.astype("str").str.strip() == ""), dtype=bool)
         number = pd.Series(pd.to_numeric(column.mask(blank), errors="coerce"))
-    if dtype == "str":
-        _refuse(blank, values, name, where, expected="a text in every row")
-        return column.astype("str")
     value = number.to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = np.isnan(value) & ~blank
     if dtype == "Int64":
