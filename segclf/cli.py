@@ -248,21 +248,18 @@ def eval_subgroups(
     """
     from segclf.evaluate import evaluation_text
 
-    overrides = [
-        *(sets or ()),
-        *settings_of(threshold_from, exploratory, unit, interval, deploy_prevalence, margin),
-    ]
+    given = (threshold_from, exploratory, unit, interval, deploy_prevalence, margin)
+    overrides = [*(sets or ()), *settings_of(*given)]
     if scores and run is None and config is None:
         from segclf.tables import evaluate_tables
 
-        page, found = evaluate_tables(scores, mapped(columns), out, by or (), shortcut, overrides)
-        done(page.parent, f"open {page} in a browser", as_json, evaluation_text(found))
+        found = evaluate_tables(scores, mapped(columns), out, by or (), shortcut, overrides)
+        done(out, f"segclf report --evaluation {out}", as_json, evaluation_text(found))
         return
     from segclf.experiment import find_experiment
 
-    exp = find_experiment(
-        config, run, overrides, needs="*/*/**/scores.parquet", made_by="segclf summarize"
-    )
+    needs = "*/*/**/scores.parquet"
+    exp = find_experiment(config, run, overrides, needs=needs, made_by="segclf summarize")
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
     from segclf.other import other_than_own
@@ -282,10 +279,16 @@ def eval_subgroups(
 def report(
     config: opt.Config = None,
     run: opt.RunName = None,
+    evaluation: opt.EvaluationFolder = None,
     sets: opt.Set = None,
     as_json: opt.Json = False,
 ) -> None:
-    """One self-contained HTML page of the run: tables, figures, worst errors."""
+    """One self-contained HTML page: tables, figures; of a run also its worst errors."""
+    if evaluation is not None:
+        from segclf.tables import report_tables
+
+        done(report_tables(evaluation), "open it in a browser", as_json)
+        return
     from segclf.experiment import find_experiment
     from segclf.reporting import make_report
 

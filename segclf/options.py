@@ -51,6 +51,10 @@ Margin = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the evaluation of --scores without a run.")]
 
+EvaluationFolder = Annotated[
+    Path | None, typer.Option(help="Folder of eval-subgroups --scores, instead of a run.")
+]
+
 
 def start_from(pretrained: str | None) -> list[str]:
     """The setting that `--pretrained` stands for; a file is found from the current folder."""

@@ -16,12 +16,10 @@ from segclf.core.errors import UsageError
 from segclf.core.records import Case
 from segclf.core.runs import shown
 from segclf.core.scoretable import RECORD, read_record, read_scores
-from segclf.core.statstable import read_statistics
 from segclf.core.text import plural
 from segclf.data import read_truth
-from segclf.evaluate import group_names, target_sizes, with_sizes
+from segclf.evaluate import read_evaluation
 from segclf.evaluate.groups import parse_shortcut
-from segclf.evaluate.output import TABLES
 from segclf.experiment import Experiment
 from segclf.io import read_image
 from segclf.predict import predict_maps
@@ -39,14 +37,11 @@ def make_report(exp: Experiment, on_event: EventSink) -> Path:
         UsageError: Scores were made, or made again, after the evaluation.
     """
     evaluated = exp.run.stage("evaluate")
-    ledger = read_json(evaluated / "ledger.json")
-    check_fresh(exp, ledger)
-    tables = {
-        name: pd.read_csv(evaluated / f"{name}.csv", keep_default_na=False, na_values=[""])
-        for name in (*TABLES, "overlap")
-        if name != "metrics"
-        if (evaluated / f"{name}.csv").is_file()
-    }
+    evaluation = read_evaluation(evaluated)
+    check_fresh(exp, evaluation["ledger"])
+    overlap = evaluated / "overlap.csv"
+    if overlap.is_file():
+        evaluation["overlap"] = pd.read_csv(overlap, keep_default_na=False, na_values=[""])
     record_folder = exp.run.stage("summarize", GALLERY_RULE)
     has_rule = (record_folder / "scores.parquet").is_file()
     content = ReportContent(
@@ -55,28 +50,16 @@ def make_report(exp: Experiment, on_event: EventSink) -> Path:
         question=question(exp),
         counts=count_cases(exp),
         about=tuple(method_notes(exp)),
-        metrics=pd.read_parquet(evaluated / "metrics.parquet"),
-        scores=read_scores(evaluated / "scores.parquet"),
-        groups=_groups(exp, ledger),
         unit_name=exp.recipe.unit_name,
         planes=planes_of(read_record(record_folder)) if has_rule else (),
         training=dict(training_logs(exp)),
         gallery=list(worst_errors(exp, on_event)) if has_rule else (),
         recipe=recipe_yaml(exp.recipe),
         provenance=provenance(exp),
-        ledger=ledger,
         quarantined=list(quarantined_cases(exp)),
-        **tables,
+        **evaluation,
     )
     return write_report(exp.run.stage("report"), content)
-
-
-def _groups(exp: Experiment, ledger: dict[str, Any]) -> dict[str, pd.Series]:
-    """The groups that were evaluated, per column."""
-    folders = pipeline.predicted_folders(exp)
-    sizes, roles = target_sizes(read_statistics(folders) if folders else None)
-    cases = with_sizes(exp.table.frame, sizes)
-    return group_names(ledger["by"], cases, roles=roles | exp.table.roles)
 
 
 def check_fresh(exp: Experiment, ledger: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Evaluate score tables of other tools: no run, no images, one page."""
+"""Score tables of other tools: evaluated and shown without a run and without images."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,10 @@ from segclf.core.errors import UsageError
 from segclf.evaluate import (
     Evaluation,
     evaluate_scores,
-    group_names,
+    read_evaluation,
     read_outside,
     write_evaluation,
 )
-from segclf.evaluate.output import TABLES
-from segclf.report import ReportContent, write_report
 
 
 def evaluate_tables(
@@ -28,8 +26,8 @@ def evaluate_tables(
     by: Sequence[str],
     shortcut: str | None,
     overrides: Sequence[str] = (),
-) -> tuple[Path, Evaluation]:
-    """The evaluation of score tables, written with its page into a folder of its own.
+) -> Evaluation:
+    """The evaluation of score tables, written into a folder of its own.
 
     Columns of the tables that are not of a score table describe the cases: groups and shortcuts
     are taken from them.
@@ -41,9 +39,6 @@ def evaluate_tables(
         by: Columns to group by.
         shortcut: Column of a feature that should not matter.
         overrides: `evaluate.n_boot=2000`-style settings, and `seed=1`.
-
-    Returns:
-        The page, and the evaluation.
 
     Raises:
         DataError: A table cannot be used.
@@ -81,20 +76,32 @@ def evaluate_tables(
     evaluation.ledger["notes"] += [*tables.notes, *_shared_patients(tables.scores)]
     evaluation.ledger["score_tables"] = {path.name: sha256_of(path) for path in paths}
     write_evaluation(out, evaluation)
-    names = ", ".join(tables.scores["method"].unique())
+    return evaluation
+
+
+def report_tables(folder: Path) -> Path:
+    """The page of such an evaluation, in its folder.
+
+    Raises:
+        UsageError: The folder holds no finished evaluation.
+    """
+    from segclf.report import ReportContent, write_report  # figures: a second, paid here alone
+
+    found = read_evaluation(folder)
+    ledger, scores = found["ledger"], found["scores"]
+    names = " and ".join(scores["method"].unique())
+    question = f"How well do the methods {names} do, overall and by group?"
+    if ledger["shortcut"]:
+        question += f" Do they lean on {ledger['shortcut']}?"
     content = ReportContent(
-        title=" and ".join(path.stem for path in paths),
+        title=", ".join(Path(name).stem for name in ledger["score_tables"]),
         data="user",
-        question=f"How well do {names} do, overall and by group?"
-        + (f" Do they lean on {feature}?" if feature else ""),
-        counts=_counts(tables.scores),
-        scores=evaluation.scores,
-        about=tables.notes,
-        ledger=evaluation.ledger,
-        groups=group_names(groups, tables.cases, roles=tables.roles),
-        **{name: getattr(evaluation, name) for name in TABLES},
+        question=question,
+        counts=_counts(scores),
+        about=ledger["notes"],
+        **found,
     )
-    return write_report(out, content), evaluation
+    return write_report(folder, content)
 
 
 def _shared_patients(scores: pd.DataFrame) -> list[str]:

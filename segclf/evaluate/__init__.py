@@ -2,10 +2,10 @@
 
 from segclf.evaluate.baselines import column_scores
 from segclf.evaluate.metrics import METRICS, Metric
-from segclf.evaluate.output import evaluation_text, write_evaluation
+from segclf.evaluate.output import evaluation_text, read_evaluation, write_evaluation
 from segclf.evaluate.outside import read_outside
 from segclf.evaluate.overlap import overlap_rows
-from segclf.evaluate.run import Evaluation, evaluate_scores, group_names
+from segclf.evaluate.run import Evaluation, evaluate_scores
 from segclf.evaluate.sizes import target_sizes, with_sizes
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "column_scores",
     "evaluate_scores",
     "evaluation_text",
-    "group_names",
     "overlap_rows",
+    "read_evaluation",
     "read_outside",
     "target_sizes",
     "with_sizes",

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segclf.core.atomic import atomic_path, write_json
-from segclf.core.scoretable import check_scores
+from segclf.core.atomic import atomic_path, read_json, write_json
+from segclf.core.errors import UsageError
+from segclf.core.runs import shown
+from segclf.core.scoretable import check_scores, read_scores
 from segclf.core.text import counted, plural
 from segclf.evaluate.estimates import FEW, FEW_WORDS, Row
 from segclf.evaluate.run import Evaluation
@@ -33,8 +35,35 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         evaluation.metrics.assign(data=data).to_parquet(part, index=False)
     with atomic_path(folder / "scores.parquet") as part:
         check_scores(evaluation.scores, "score table").to_parquet(part, index=False)
+    with atomic_path(folder / "groups.parquet") as part:
+        evaluation.groups.to_parquet(part, index=False)
     write_json(folder / "ledger.json", evaluation.ledger)
     write_json(folder / "evaluation.json", _compact(evaluation))
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """What `write_evaluation` wrote: the tables by name, `scores`, `groups` and `ledger`.
+
+    Raises:
+        UsageError: The folder holds no finished evaluation.
+    """
+    if not (folder / "evaluation.json").is_file():
+        raise UsageError(
+            "there is no finished evaluation.",
+            where=shown(folder),
+            expected="evaluation.json, which is written last",
+            fix="run segclf eval-subgroups first",
+        )
+    found: dict[str, Any] = {
+        name: pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""])
+        for name in TABLES
+        if name != "metrics"
+    }
+    groups = pd.read_parquet(folder / "groups.parquet").set_index("case_id")
+    found["metrics"] = pd.read_parquet(folder / "metrics.parquet")
+    found["scores"] = read_scores(folder / "scores.parquet")
+    found["groups"] = {str(name): groups[name] for name in groups.columns}
+    return found | {"ledger": read_json(folder / "ledger.json")}
 
 
 def evaluation_text(evaluation: Evaluation) -> str:

@@ -55,6 +55,8 @@ class Evaluation:
     """Sensitivity by target size; empty without a size."""
     scores: pd.DataFrame
     """The score tables, with the decisions that were evaluated."""
+    groups: pd.DataFrame
+    """case_id and, per group column that cuts every case once, the name of its group."""
     ledger: Row
     """Settings, exclusions with counts, and notes; plain data."""
 
@@ -137,25 +139,18 @@ def evaluate_scores(
     ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit)
     asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
     asked |= {"metrics": list(plan.metrics), "thresholds": thresholds}
-    return Evaluation(**frames, scores=scores, ledger=asked | ledger)
+    groups = _group_names(case_ids, groupings)
+    return Evaluation(**frames, scores=scores, groups=groups, ledger=asked | ledger)
 
 
-def group_names(
-    by: Sequence[str], cases: pd.DataFrame, *, roles: Mapping[str, str]
-) -> dict[str, pd.Series]:
-    """Per group column that cuts every case once, case_id to the name of its group.
-
-    Args:
-        by: As in `evaluate_scores`.
-        cases: One row per case.
-        roles: Role of columns of `cases`.
-    """
-    case_ids = pd.Index(cases["case_id"].astype("str"))
-    return {
-        column: pd.Series(np.array(grouping.names)[grouping.member.argmax(axis=0)[:-1]], case_ids)
-        for column, grouping in _groupings(by, cases, roles).items()
+def _group_names(case_ids: pd.Index, groupings: Mapping[str, Grouping]) -> pd.DataFrame:
+    """case_id and, per column that cuts every case once, the name of its group."""
+    found = {
+        column: np.array(grouping.names, dtype=object)[grouping.member.argmax(axis=0)[:-1]]
+        for column, grouping in groupings.items()
         if grouping.is_partition
     }
+    return pd.DataFrame({"case_id": case_ids, **found})
 
 
 def _with_unit(
