@@ -16,6 +16,9 @@ draws a few cells anew and compares them with the table; there the value is the 
 difference in Monte-Carlo standard errors.
 """
 
+if __name__ != "__main__":  # numba looks for the package of this name, and finds this script
+    raise ImportError("this is a script, not the package `coverage`")
+
 import argparse
 import json
 import math

@@ -162,17 +162,21 @@ def _as_numbers(values: pd.Series) -> pd.Series:
 
 
 def _roles(cases: pd.DataFrame, scores: pd.DataFrame) -> dict[str, str]:
-    """Columns that are blank for every negative, and for no positive, follow from the truth."""
-    positive = scores.loc[scores["label"] == 1, "case_id"].unique()
-    negative = np.setdiff1d(scores.loc[scores["label"] == 0, "case_id"].unique(), positive)
+    """Columns of sizes: blank or 0 for every negative, above 0 for positives, follow from truth."""
+    positive = pd.Index(scores.loc[scores["label"] == 1, "case_id"].unique())
+    negative = pd.Index(scores.loc[scores["label"] == 0, "case_id"].unique())
     is_positive = cases["case_id"].isin(positive).to_numpy()
-    is_negative = cases["case_id"].isin(negative).to_numpy()
-    known = {name: cases[name].notna().to_numpy() for name in cases.columns[1:]}
-    return {
-        name: "derived"
-        for name, value in known.items()
-        if is_negative.any() and value[is_positive].any() and not value[is_negative].any()
-    }
+    is_negative = cases["case_id"].isin(negative).to_numpy() & ~is_positive
+    found = {}
+    for name in cases.columns[1:]:
+        known = cases[name].notna().to_numpy()
+        is_number = pd.api.types.is_numeric_dtype(cases[name])
+        has = known & (cases[name].to_numpy(dtype=np.float64) != 0) if is_number else known
+        says_more = not is_number or set(cases.loc[known, name].unique()) - {0, 1}
+        if is_negative.any() and has[is_positive].any() and not has[is_negative].any():
+            if says_more or not known[is_negative].any():
+                found[str(name)] = "derived"
+    return found
 
 
 def _notes(filled: set[str], roles: Mapping[str, str], finding: str) -> list[str]:
@@ -183,7 +187,7 @@ def _notes(filled: set[str], roles: Mapping[str, str], finding: str) -> list[str
         notes.append(f"the tables have no column `finding`: the labels are called {finding!r}")
     for name in roles:
         notes.append(
-            f"{name} is blank for every negative case: it cuts the positives, each group of which "
+            f"{name} is blank or 0 for every negative case: it cuts the positives, each group of which "
             "is compared with all negatives"
         )
     return notes
