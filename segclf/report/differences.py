@@ -101,8 +101,8 @@ def worst_table(rows: Sequence[Row], *, caption: str) -> Table:
             Cell(count(row["n_groups"])),
             word(row["worst_group"]),
             _corrected(row, "worst", notes),
-            Cell(percent(row["worst_probability"])),
-            Cell(number(row["worst_bound"]), flag=_flag(row, "worst_bound")),
+            Cell(percent(row.get("worst_probability"))),
+            Cell(number(row.get("worst_bound")), flag=_flag(row, "worst_bound")),
             word(row["best_group"]),
             Cell(number(row["best"]), flag=_flag(row, "best")),
             _corrected(row, "gap", notes),
@@ -126,16 +126,16 @@ def worst_table(rows: Sequence[Row], *, caption: str) -> Table:
 
 def _corrected(row: Row, name: str, notes: Notes) -> Cell:
     """A raw value above its corrected one; the reason where there is none."""
-    mark = notes.mark(row["reason"]) if is_missing(row[name]) else ""
-    if is_missing(row[name]):
+    mark = notes.mark(row["reason"]) if is_missing(row.get(name)) else ""
+    if is_missing(row.get(name)):
         return Cell("not estimated", note=mark)
-    corrected = row[f"{name}_corrected"]
+    corrected = row.get(f"{name}_corrected")
     small = "not corrected" if is_missing(corrected) else f"corrected {number(corrected)}"
     return Cell(number(row[name]), small, notes.mark(row["reason"]), flag=_flag(row, name))
 
 
 def _flag(row: Row, name: str) -> str:
-    return DAGGER if row.get("exploratory") and not is_missing(row[name]) else ""
+    return DAGGER if row.get("exploratory") and not is_missing(row.get(name)) else ""
 
 
 def _metric_head(rows: Sequence[Row]) -> list[str]:
