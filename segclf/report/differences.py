@@ -185,7 +185,7 @@ def p_text(value: object) -> str:
     """A p value to three digits, and never 0; a dash if it is missing."""
     if is_missing(value):
         return MISSING
-    return "< 0.001" if float(value) < 0.0005 else number(float(value))  # type: ignore[arg-type] (a number)
+    return "<\N{NO-BREAK SPACE}0.001" if float(value) < 0.0005 else number(float(value))  # type: ignore[arg-type] (a number)
 
 
 def _signed(value: float) -> str:

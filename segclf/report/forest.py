@@ -55,10 +55,10 @@ def forest_figure(
 
 
 def _sizes(row: Row, unit_name: str) -> str:
-    negative = "negative cases in all" if row.get("negatives") == "all" else "negative cases"
+    shared = " (all)" if row.get("negatives") == "all" else ""
     return (
-        f"{count(row['n_positive'])} positive, {count(row['n_negative'])} {negative} "
-        f"of {count(row['n_patients'])} {plural(plain(unit_name, 20))}"
+        f"{count(row['n_positive'])} pos., {count(row['n_negative'])} neg.{shared}, "
+        f"{count(row['n_patients'])} {plural(plain(unit_name, 20))}"
     )
 
 

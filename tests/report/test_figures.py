@@ -93,7 +93,7 @@ def test_the_forest_draws_each_estimate_with_its_interval(metrics):
 
 def test_the_forest_says_n_and_why_a_row_is_missing(metrics):
     shown = words(forest(metrics))
-    assert "16 positive, 24 negative cases of 20 studies" in shown
+    assert "16 pos., 24 neg., 20 studies" in shown
     assert "not estimated: 3 positive patients (fewer than 5)" in shown
     assert "0.900 [0.800, 0.950]" in shown
     assert "sex = F" in shown
