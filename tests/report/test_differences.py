@@ -45,7 +45,8 @@ def test_a_comparison_shows_both_p_values_the_family_and_a_verdict():
     ]  # fmt: skip
     (cells,) = table.rows
     assert [cell.text for cell in cells] == [
-        "all cases", "a", "0.900", "b", "0.800", "0.100", "<\N{NO-BREAK SPACE}0.001", "0.041", "first is better",
+        "all cases", "a", "0.900", "b", "0.800", "0.100", "<\N{NO-BREAK SPACE}0.001", "0.041",
+        "first is better",
     ]  # fmt: skip
     assert [cells[i].small for i in (2, 4, 5, 8)] == [
         "SD of seeds 0.010", "", "-0.020 to 0.200", "margin 0.050",
