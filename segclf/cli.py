@@ -242,10 +242,7 @@ def eval_subgroups(
     sets: opt.Set = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Compare methods overall and per group, with intervals by patient, on test cases.
-
-    Works on a run; with --scores and no --run or --config, on those tables alone.
-    """
+    """Compare methods overall and per group on test cases: of a run, or of --scores alone."""
     from segclf.evaluate import evaluation_text
 
     given = (threshold_from, exploratory, unit, interval, deploy_prevalence, margin)
@@ -258,8 +255,9 @@ def eval_subgroups(
         return
     from segclf.experiment import find_experiment
 
-    needs = "*/*/**/scores.parquet"
-    exp = find_experiment(config, run, overrides, needs=needs, made_by="segclf summarize")
+    exp = find_experiment(
+        config, run, overrides, needs="*/*/**/scores.parquet", made_by="segclf summarize"
+    )
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
     from segclf.other import other_than_own
@@ -269,9 +267,10 @@ def eval_subgroups(
         exp, by=by or (), shortcut=shortcut, scores=scores or (), columns=mapped(columns),
         manifest=other,
     )  # fmt: skip
-    then = f"segclf report{same_run(exp, config, run)}"
-    if other is not None:  # a report shows the run's own cases
-        then = f"read {folder / 'metrics.csv'}"
+    # A report shows the run's own cases.
+    then = (
+        f"read {folder / 'metrics.csv'}" if other else f"segclf report{same_run(exp, config, run)}"
+    )
     done(folder, then, as_json, evaluation_text(evaluation))
 
 

@@ -1,7 +1,7 @@
 """`--threshold-from`: decisions by a threshold that is fitted on one split and frozen."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -80,7 +80,8 @@ def decide(
         DataError: A method has no row in that split.
     """
     found, records = [], []
-    for key, rows in scores.groupby(_KEYS, sort=True, dropna=False):
+    for group, rows in scores.groupby(_KEYS, sort=True, dropna=False):
+        key = cast(tuple[Any, ...], group)
         score = rows["score"].to_numpy(dtype=np.float64)
         is_source = (rows["split"] == source.split).to_numpy()
         if not is_source.any():

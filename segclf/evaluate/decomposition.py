@@ -54,8 +54,11 @@ def decomposition_rows(
                 for rows in (np.flatnonzero(own & (block == b)) for b in np.unique(block[own]))
             ]
             shared: Row = {"method": method, "finding": sample.finding, "group_column": column}
-            n_pairs = sum(part.n_pairs for part in parts)
-            counts = [sum(getattr(part, n) for part in parts) for n in ("n_positive", "n_negative")]
+            n_pairs = np.sum([part.n_pairs for part in parts], axis=0)
+            counts = [
+                np.sum([getattr(part, n) for part in parts], axis=0)
+                for n in ("n_positive", "n_negative")
+            ]
             mean = nanmean(np.stack([part.auroc for part in parts]), axis=0)
             whole = max(int(np.sum(n_pairs)), 1)
             used = [g for g in range(n_groups) if counts[0][g] + counts[1][g] > 0]

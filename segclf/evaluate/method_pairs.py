@@ -15,7 +15,7 @@ from segclf.evaluate.inference.compare import Comparison, compare_paired
 from segclf.evaluate.inference.decompose import relative_improvement
 from segclf.evaluate.inference.mcnemar import mcnemar
 from segclf.evaluate.inference.missing import join
-from segclf.evaluate.inference.seeds import compare_seeds
+from segclf.evaluate.inference.seeds import SeedDifference, compare_seeds
 from segclf.evaluate.resample import resample
 from segclf.evaluate.rows import Drawn, count_slice
 from segclf.evaluate.sample import Sample, Slice
@@ -94,12 +94,12 @@ class _Pair:
 def _pair(drawn: Drawn, first: int, second: int, settings: EvaluateSettings, seed: int) -> _Pair:
     sample = drawn.sample
     key = sample.case * sample.n_folds + sample.fold
-    keys = [np.unique(key[sample.method == m]) for m in (first, second)]
+    one, other = (np.unique(key[sample.method == m]) for m in (first, second))
     note = ""
-    if np.array_equal(*keys):
+    if np.array_equal(one, other):
         rows, methods = np.arange(len(key)), (first, second)
     else:
-        both = np.intersect1d(*keys)
+        both = np.intersect1d(one, other)
         is_kept = np.isin(sample.method, (first, second)) & np.isin(key, both)
         rows, methods = np.flatnonzero(is_kept), (0, 1)
         sample = _restrict(sample, rows, (first, second))
@@ -113,7 +113,7 @@ def _pair(drawn: Drawn, first: int, second: int, settings: EvaluateSettings, see
             left_out=None,
             aurocs=[slice_aurocs(sample, part.member, 2) for part in slices],
         )
-        n_left = sum(len(k) for k in keys) - 2 * len(both)
+        n_left = len(one) + len(other) - 2 * len(both)
         note = f"{n_left} cases that only one method scored are left out"
     is_known = ~np.isnan(sample.probability)
     has_both = all(is_known[sample.method == m].any() for m in methods)
@@ -172,7 +172,7 @@ def _compare(
     return row
 
 
-def _numbers(difference: float, found: Comparison) -> Row:
+def _numbers(difference: float, found: Comparison | SeedDifference) -> Row:
     numbers = {"lo": found.lo, "hi": found.hi, "p": found.p, "se": found.se}
     return {"difference": difference, **numbers, "reason": found.reason}
 
@@ -199,7 +199,7 @@ def _mcnemar(pair: _Pair, s: int, *, is_positive: bool) -> Row:
         rows = rows[np.argsort(key[rows], kind="stable")]
         right.append((sample.decision[rows] == is_positive, rows))
         keys.append(key[rows])
-    both = np.intersect1d(*keys)
+    both = np.intersect1d(keys[0], keys[1])
     first, second = (r[0][np.searchsorted(k, both)] for r, k in zip(right, keys, strict=True))
     patient = sample.patient[right[0][1][np.searchsorted(keys[0], both)]]
     found = mcnemar(first, second, patient)

@@ -123,24 +123,24 @@ def _describe(tables: list[tuple[pd.DataFrame, str]]) -> pd.DataFrame:
     """One row per case; a value that one file leaves blank is taken from another."""
     cases = pd.DataFrame({"case_id": pd.Series(dtype="str")}).set_index("case_id")
     for extra, name in tables:
-        blank = extra.isin(["", None]) | extra.isna()
-        known = extra.mask(
-            blank.drop(columns="case_id").reindex(columns=extra.columns, fill_value=False)
-        )
+        others = [column for column in extra.columns if column != "case_id"]
+        known = extra.assign(**{c: extra[c].mask(extra[c].isin([""])) for c in others})
         grouped = known.groupby("case_id", sort=False)
-        clash = (grouped.nunique() > 1).any(axis=1)
-        if clash.any():
-            raise _contradiction(str(clash.index[clash.to_numpy()][0]), name)
+        n_values = grouped.nunique().to_numpy()
+        is_clash = np.asarray((n_values > 1).any(axis=1))
         one = grouped.first()
+        if is_clash.any():
+            raise _contradiction(str(one.index[int(np.argmax(is_clash))]), name)
         both = one.columns.intersection(cases.columns)
         shared = cases.index.intersection(one.index)
-        old, new = cases.loc[shared, both], one.loc[shared, both]
-        differs = (old != new) & old.notna() & new.notna()
-        if differs.to_numpy().any():
-            raise _contradiction(str(shared[differs.any(axis=1).to_numpy()][0]), name)
+        old, new = (table.reindex(index=shared, columns=both) for table in (cases, one))
+        differs = ((old != new) & old.notna() & new.notna()).to_numpy()
+        if differs.any():
+            row = int(np.argmax(differs.any(axis=1)))
+            raise _contradiction(str(shared[row]), name)
         cases = cases.combine_first(one)
     cases = cases.reset_index()
-    return cases.assign(**{name: _as_numbers(cases[name]) for name in cases.columns[1:]})
+    return cases.assign(**{name: _as_numbers(pd.Series(cases[name])) for name in cases.columns[1:]})
 
 
 def _contradiction(case_id: str, name: str) -> DataError:
@@ -155,16 +155,16 @@ def _contradiction(case_id: str, name: str) -> DataError:
 def _as_numbers(values: pd.Series) -> pd.Series:
     """The column as numbers if every value that is known is one."""
     known = values.notna()
-    numbers = pd.to_numeric(values, errors="coerce")
+    numbers = pd.Series(pd.to_numeric(values, errors="coerce"))
     if pd.api.types.is_bool_dtype(values) or (numbers.isna() & known).any() or not known.any():
         return values
-    return pd.Series(numbers)
+    return numbers
 
 
 def _roles(cases: pd.DataFrame, scores: pd.DataFrame) -> dict[str, str]:
     """Columns of sizes: blank or 0 for every negative, above 0 for positives, follow from truth."""
-    positive = pd.Index(scores.loc[scores["label"] == 1, "case_id"].unique())
-    negative = pd.Index(scores.loc[scores["label"] == 0, "case_id"].unique())
+    positive = list(pd.Series(scores.loc[scores["label"] == 1, "case_id"]).unique())
+    negative = list(pd.Series(scores.loc[scores["label"] == 0, "case_id"]).unique())
     is_positive = cases["case_id"].isin(positive).to_numpy()
     is_negative = cases["case_id"].isin(negative).to_numpy() & ~is_positive
     found = {}
@@ -173,9 +173,9 @@ def _roles(cases: pd.DataFrame, scores: pd.DataFrame) -> dict[str, str]:
         is_number = pd.api.types.is_numeric_dtype(cases[name])
         has = known & (cases[name].to_numpy(dtype=np.float64) != 0) if is_number else known
         says_more = not is_number or set(cases.loc[known, name].unique()) - {0, 1}
-        if is_negative.any() and has[is_positive].any() and not has[is_negative].any():
-            if says_more or not known[is_negative].any():
-                found[str(name)] = "derived"
+        is_size = is_negative.any() and has[is_positive].any() and not has[is_negative].any()
+        if is_size and (says_more or not known[is_negative].any()):
+            found[str(name)] = "derived"
     return found
 
 
@@ -187,7 +187,7 @@ def _notes(filled: set[str], roles: Mapping[str, str], finding: str) -> list[str
         notes.append(f"the tables have no column `finding`: the labels are called {finding!r}")
     for name in roles:
         notes.append(
-            f"{name} is blank or 0 for every negative case: it cuts the positives, each group of which "
-            "is compared with all negatives"
+            f"{name} is blank or 0 for every negative case: it cuts the positives, each group of "
+            "which is compared with all negatives"
         )
     return notes

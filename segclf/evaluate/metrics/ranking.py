@@ -108,7 +108,7 @@ def partial_auroc(
     area = float(((right - left) * (y[:-1] + slope * ((left + right) / 2 - x[:-1]))).sum())
     if not standardize:
         return area
-    return float(standardized(np.float64(area), low, high))
+    return float(standardized(np.asarray(area), low, high))
 
 
 def standardized(area: np.ndarray, low: float, high: float) -> np.ndarray:
