@@ -10,6 +10,7 @@ from segclf.core.catalog import lookup, unknown_name
 from segclf.core.config import EvaluateSettings
 from segclf.core.errors import DataError
 from segclf.core.scoretable import check_scores
+from segclf.evaluate.bins import is_number
 from segclf.evaluate.decide import decide, parse_source
 from segclf.evaluate.decomposition import DECOMPOSITION_COLUMNS, SIZE_COLUMNS
 from segclf.evaluate.estimates import Row
@@ -208,8 +209,8 @@ def _sizes(
 ) -> dict[str, pd.Series]:
     """Numeric columns of `by` that follow from the truth, such as a target size."""
     names = [text.split(":")[0].strip() for text in by]
-    numeric = set(cases.select_dtypes("number").columns)
-    return {name: cases[name] for name in names if roles.get(name) == "derived" and name in numeric}
+    columns = {name: pd.Series(cases[name]) for name in names if roles.get(name) == "derived"}
+    return {name: values for name, values in columns.items() if is_number(values)}
 
 
 def _frame(rows: list[Row], columns: tuple[str, ...]) -> pd.DataFrame:
