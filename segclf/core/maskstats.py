@@ -53,6 +53,15 @@ def joined(parts: Sequence[MaskStatistics]) -> MaskStatistics:
     )
 
 
+SURFACE_SCALARS = {
+    "surface_tolerance_mm": "float64",  # distance up to which outlines agree, for the next one
+    "surface_dice": "float64",  # share of both outlines that agrees; 0 where nothing is predicted
+    "hd95_mm": "float64",  # 95th percentile of the Hausdorff distance; both at `component_t`
+}
+"""What prediction measures between outlines, where the truth has a pixel and a spacing in mm is
+known; NaN elsewhere, and `hd95_mm` also where nothing is predicted. `segclf.predict.surface`
+defines them; rows that were made without may leave them out."""
+
 SCALARS = {
     "case_id": "string",
     "finding": "string",
@@ -72,6 +81,7 @@ SCALARS = {
     "largest_component_px": "int64",
     "n_components": "int64",
     "true_px": "Int64",  # positive pixels of the truth; missing where it is unknown
+    **SURFACE_SCALARS,
 }
 
 
@@ -98,8 +108,9 @@ def mask_statistics(
             share a face (4 neighbours in 2D, 6 in 3D) belong to one component.
 
     Returns:
-        The columns of `SCALARS` except `case_id`, `finding` and `fold`, with `true_px` missing
-        (NA) where the truth is not known, and `area_curve` and `overlap_curve` (129, int64).
+        The columns of `SCALARS` except `case_id`, `finding`, `fold` and those of
+        `SURFACE_SCALARS`, with `true_px` missing (NA) where the truth is not known, and
+        `area_curve` and `overlap_curve` (129, int64).
 
     Raises:
         ValueError: Shapes differ, the map is empty, a logit is not finite, or the truth holds
@@ -165,12 +176,20 @@ def components(mask: np.ndarray) -> tuple[int, int]:
         return 0, 0
     from scipy import ndimage  # heavy; most readers of this module need only the constants
 
-    for axis in range(mask.ndim):  # lesions are small: label only the box around them
-        others = tuple(a for a in range(mask.ndim) if a != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        mask = np.take(mask, np.arange(hit[0], hit[-1] + 1), axis=axis)
-    component, n_components = cast(tuple[np.ndarray, int], ndimage.label(mask))
+    box = bounding_box(mask)  # lesions are small
+    component, n_components = cast(tuple[np.ndarray, int], ndimage.label(mask[box]))
     return int(np.bincount(component.ravel())[1:].max()), int(n_components)
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The smallest box around the True pixels of a mask, which has at least one."""
+    box: tuple[slice, ...] = ()
+    for axis in range(mask.ndim):
+        inside = mask[box]
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        hit = np.flatnonzero(inside.any(axis=others))
+        box += (slice(int(hit[0]), int(hit[-1]) + 1),)
+    return box
 
 
 def threshold_index(t: float) -> int:
@@ -197,7 +216,11 @@ def threshold_index(t: float) -> int:
 
 
 def make_statistics(rows: Sequence[Mapping[str, Any]]) -> MaskStatistics:
-    """The record of many rows; each holds the columns of `SCALARS` and both curves."""
+    """The record of many rows; each holds the columns of `SCALARS` and both curves.
+
+    Those of `SURFACE_SCALARS` may be absent; they are then missing.
+    """
+    rows = [dict.fromkeys(SURFACE_SCALARS, np.nan) | dict(row) for row in rows]
     frame = pd.DataFrame(
         {
             name: pd.Series([row[name] for row in rows], dtype=dtype)  # pyright: ignore[reportArgumentType] (dtype names)

@@ -173,7 +173,11 @@ class PredictSettings(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` picks bf16 where the hardware has it."""
     component_t: float = 0.5
-    """Probability threshold at which connected components are counted; a value of the grid."""
+    """Probability threshold at which connected components are counted and outlines are compared;
+    a value of the grid."""
+    surface_tolerance_mm: float = Field(default=2.0, ge=0)
+    """Distance up to which outlines agree, for the surface Dice. Take it from the disagreement
+    between human readers, not from the results."""
     workers: int = Field(default=0, ge=0)
     """Processes that read cases; 0 reads in a thread beside the network."""
 

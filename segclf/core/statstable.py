@@ -14,7 +14,7 @@ from segclf.core.errors import DataError, IntegrityError
 from segclf.core.maskstats import SCALARS, THRESHOLDS, MaskStatistics
 from segclf.core.runs import shown
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 IDENTITY_FILE = "identity.json"
 _CURVES = ("area_curve", "overlap_curve")
 _ARROW = {

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from segclf.core.errors import CaseError
-from segclf.core.maskstats import THRESHOLDS, threshold_index
+from segclf.core.maskstats import LOGIT_THRESHOLDS_FLOAT32, THRESHOLDS, threshold_index
+from segclf.data import Sample
 from segclf.predict.engine import Engine, Group
 from segclf.predict.feed import Quarantined, Ready, set_aside, stack_truth
 from segclf.predict.maps import write_maps
 from segclf.predict.statistics import batch_statistics
+from segclf.predict.surface import surface_statistics
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def case_rows(
             fixed | {"finding": finding} | _row(columns, k)
             for finding, k in zip(engine.card.findings, numbers, strict=True)
         ]
+        for row, logits, plane in zip(rows, group.logits[position], ready.truth, strict=True):
+            row.update(_surfaces(engine, row, ready.sample, logits, plane))
         found.append(CaseRows(ready.index, rows))
         if maps is not None:
             probability = group.logits[position].sigmoid().cpu().numpy()
@@ -76,12 +81,29 @@ def _fixed(engine: Engine, ready: Ready, fold: int | None) -> dict[str, Any]:
         "px_size": math.nan if sample.spacing_mm is None else math.prod(sample.spacing_mm),
         "is_volume": engine.card.spatial_dims == 3,
         "component_t": THRESHOLDS[threshold_index(engine.recipe.predict.component_t)],
+        "surface_tolerance_mm": engine.recipe.predict.surface_tolerance_mm,
     }
 
 
 def _row(columns: dict[str, np.ndarray], k: int) -> dict[str, Any]:
     row = {name: column[k] for name, column in columns.items()}
     return row | {"true_px": pd.NA if row["true_px"] < 0 else row["true_px"]}
+
+
+def _surfaces(
+    engine: Engine, row: dict[str, Any], sample: Sample, logits: Tensor, truth: np.ndarray | None
+) -> dict[str, float]:
+    """Agreement of outlines; none, at no cost, without a true pixel or a spacing."""
+    if truth is None or row["true_px"] == 0 or sample.spacing_mm is None:
+        return {}
+    settings = engine.recipe.predict
+    above = logits > float(LOGIT_THRESHOLDS_FLOAT32[threshold_index(settings.component_t)])
+    return surface_statistics(
+        above.cpu().numpy(),
+        truth == 1,
+        spacing_mm=sample.spacing_mm,
+        tolerance_mm=settings.surface_tolerance_mm,
+    )
 
 
 def _not_finite(ready: Ready) -> Quarantined:

@@ -10,6 +10,7 @@ from segclf.core.maskstats import (
     LOGIT_THRESHOLDS,
     LOGIT_THRESHOLDS_FLOAT32,
     SCALARS,
+    SURFACE_SCALARS,
     THRESHOLDS,
     components,
     make_statistics,
@@ -140,13 +141,17 @@ def test_an_unknown_truth_is_missing_and_not_empty():
 
 def test_the_keys_are_the_columns_of_the_table():
     found = statistics(drawn("#.."))
-    assert {*found, "case_id", "finding", "fold"} == {*SCALARS, "area_curve", "overlap_curve"}
+    of_prediction = {"case_id", "finding", "fold", *SURFACE_SCALARS}
+    assert {*found} | of_prediction == {*SCALARS, "area_curve", "overlap_curve"}
     row = {**found, "case_id": "a", "finding": "lesion", "fold": pd.NA}
     record = make_statistics([row, row])
     assert {name: str(dtype) for name, dtype in record.frame.dtypes.items()} == {
         name: "string" if dtype == "string" else dtype for name, dtype in SCALARS.items()
     }
     assert record.area_curve.shape == (2, 129)
+    assert record.frame[list(SURFACE_SCALARS)].isna().all(axis=None)
+    measured = make_statistics([{**row, "surface_dice": 0.5}, row])
+    assert measured.frame["surface_dice"].tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
     assert make_statistics([]).area_curve.shape == (0, 129)
 
 

@@ -90,6 +90,17 @@ def test_a_case_that_occurs_twice_is_refused(folder):
         read_statistics([folder, folder])
 
 
+def test_a_part_without_the_columns_of_this_version_is_refused(folder):
+    path, record = part_path(folder, 0), json.loads(commit_path(folder, 0).read_text())
+    pq.write_table(pq.read_table(path).drop_columns(["surface_dice", "hd95_mm"]), path)
+    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    commit_path(folder, 0).write_text(json.dumps(record))
+    with pytest.raises(IntegrityError, match="2 rows, or columns of another version") as caught:
+        read_statistics(folder)
+    assert caught.value.expected == f"2 rows in schema version {SCHEMA_VERSION}"
+    assert caught.value.fix == "delete the folder and run `segclf predict` again"
+
+
 def test_an_unfinished_folder_is_refused_unless_partial_is_asked_for(folder):
     commit_path(folder, 1).unlink()
     with pytest.raises(DataError, match=r"1 of 2 parts are missing \(the first is part-00001"):

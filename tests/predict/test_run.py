@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from scipy.special import expit
 
 from segclf.core.errors import DataError, ExitCode, IntegrityError, StoppedError, UsageError
-from segclf.core.maskstats import mask_statistics
+from segclf.core.maskstats import THRESHOLDS, mask_statistics
 from segclf.core.records import MaskSource, MaskState
 from segclf.core.statstable import read_statistics, write_part
 from segclf.data import read_case
@@ -67,6 +68,66 @@ def test_rows_are_the_statistics_of_the_networks_maps(a_recipe, a_model, some_ca
         assert np.abs(read.area_curve[i] - expected["area_curve"]).max() <= 2
         assert np.abs(read.overlap_curve[i] - expected["overlap_curve"]).max() <= 2
         assert row["true_px"] is pd.NA if truth is None else row["true_px"] == truth.sum()
+
+
+def test_outlines_are_measured_in_mm_where_the_truth_has_a_pixel(
+    a_recipe, a_model, some_cases, tmp_path
+):
+    predict = {"component_t": float(THRESHOLDS[77]), "surface_tolerance_mm": 1.25}
+    # 32 x 32 inside, so that masks are compared on another grid than that of the network
+    recipe = a_recipe(predict=predict, image={"size_px": [32, 32]})
+    cases = some_cases(7)
+    cases[6] = replace(cases[6], spacing_mm=None)
+    model = a_model(recipe)
+    predict_cases(cases, model, recipe, tmp_path / "own")
+    frame = read_statistics(tmp_path / "own").frame
+    assert set(frame["surface_tolerance_mm"]) == {1.25}
+    maps = dict(predict_maps(cases, model, recipe))
+    for i in (0, 3):  # drawn; the others are empty, not known, and without a spacing
+        predicted = maps[f"case{i}"][0] > THRESHOLDS[77]
+        truth = np.asarray(Image.open(cases[i].masks[0].path)) > 0
+        outlines = [mask & ~ndimage.binary_erosion(mask) for mask in (predicted, truth)]
+        mm = [
+            ndimage.distance_transform_edt(~other, sampling=(0.5, 0.25))[one]
+            for one, other in (outlines, outlines[::-1])
+        ]
+        assert 0 < (agreement := (np.concatenate(mm) <= 1.25).mean()) < 1
+        assert frame["surface_dice"][i] == pytest.approx(agreement)
+        assert frame["hd95_mm"][i] == pytest.approx(max(np.percentile(d, 95) for d in mm))
+    unmeasured = frame.loc[[1, 2, 4, 5, 6], ["surface_dice", "hd95_mm"]]
+    assert unmeasured.isna().all(axis=None)
+
+
+def test_a_target_that_is_missed_has_a_surface_dice_of_0_and_no_distance(
+    a_recipe, a_model, some_cases, tmp_path
+):
+    recipe = a_recipe(predict={"component_t": float(THRESHOLDS[-1])})
+    predict_cases(some_cases(1), a_model(recipe), recipe, tmp_path / "own")
+    row = read_statistics(tmp_path / "own").frame.iloc[0]
+    assert (row["n_components"], row["surface_dice"]) == (0, 0.0)
+    assert np.isnan(row["hd95_mm"])
+
+
+def test_another_tolerance_is_another_prediction(a_recipe, a_model, some_cases, tmp_path):
+    recipe, cases = a_recipe(), some_cases(1)
+    predict_cases(cases, a_model(recipe), recipe, tmp_path / "own")
+    other = a_recipe(predict={"surface_tolerance_mm": 3.0})
+    with pytest.raises(IntegrityError, match=r"surface_tolerance_mm is 2\.0 there, 3\.0 now"):
+        predict_cases(cases, a_model(other), other, tmp_path / "own")
+
+
+def test_a_truth_without_pixels_costs_no_measuring(
+    a_recipe, a_model, some_cases, tmp_path, monkeypatch
+):
+    import segclf.predict.rows as rows
+
+    measured = []
+    monkeypatch.setattr(
+        rows, "surface_statistics", lambda *masks, **options: measured.append(options) or {}
+    )
+    recipe, cases = a_recipe(), some_cases(3)  # drawn, empty, not known
+    predict_cases(cases, a_model(recipe), recipe, tmp_path / "own")
+    assert measured == [{"spacing_mm": (0.5, 0.25), "tolerance_mm": 2.0}]
 
 
 def test_statistics_are_counted_on_the_grid_of_the_input_image(
