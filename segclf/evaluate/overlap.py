@@ -1,4 +1,4 @@
-"""Masks beside decisions: Dice on positives, image false-positive rate on negatives."""
+"""Masks beside decisions: agreement with the truth on positives, false alarms on negatives."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,28 +7,30 @@ import numpy as np
 import pandas as pd
 
 from segclf.core.config import EvaluateSettings
-from segclf.core.maskstats import THRESHOLDS, MaskStatistics, threshold_index
+from segclf.core.maskstats import MaskStatistics, threshold_index
 from segclf.core.randomness import seed_of
 from segclf.evaluate.estimates import Counts, Row, estimate, interval_name
 from segclf.evaluate.groups import group_cases
 from segclf.evaluate.inference import kernel
+from segclf.evaluate.inference.missing import join
 from segclf.evaluate.ledger import are_independent
+from segclf.evaluate.maskvalues import MaskValues, mask_values
 from segclf.evaluate.metrics import MASK_METRICS, Metric
 from segclf.evaluate.resample import batch_width
 from segclf.evaluate.rows import METRIC_COLUMNS, SHARED_NEGATIVES
 from segclf.evaluate.sample import number_patients
 
-OVERLAP_COLUMNS = (*METRIC_COLUMNS, "n_unknown", "t")
+OVERLAP_COLUMNS = (*METRIC_COLUMNS, "n_unknown", "t", "tolerance_mm")
 METHOD = "segmenter"
+_ROW = "row of the statistics"  # beside the columns of users
 
 
 @dataclass(frozen=True)
 class _Masks:
-    """The test cases of one finding whose true mask is known; all arrays are (row,)."""
+    """The test cases of one finding whose true mask is known; all arrays are (case,)."""
 
     frame: pd.DataFrame
-    value: dict[str, np.ndarray]
-    """Per metric, one number per case."""
+    values: dict[str, MaskValues]
     has_target: np.ndarray
     patient: np.ndarray
     fold: np.ndarray
@@ -44,8 +46,12 @@ class _Part:
     name: str
     metric: Metric
     member: np.ndarray
+    """Cases of the group without those that the metric leaves out."""
+    used: np.ndarray
+    """Of these, the ones with a target, or the ones without."""
     n_unknown: int
     unfit: str
+    note: str
 
 
 def overlap_rows(
@@ -59,11 +65,16 @@ def overlap_rows(
     seed: int = 0,
     unit_name: str = "patient",
 ) -> pd.DataFrame:
-    """Dice of cases with a target and false alarms of cases without one, as rows side by side.
+    """Masks of cases with a target and false alarms of cases without one, as rows side by side.
 
-    Dice is averaged over the cases of a patient, then over patients; an empty case never enters
-    it. The image false-positive rate is the share of empty cases with any pixel above `t`.
-    Cases whose true mask is not known are left out and counted in `n_unknown`.
+    Dice, sensitivity and precision of pixels, surface Dice and HD95 are averaged over the cases of
+    a patient, then over patients; an empty case never enters them. The image false-positive rate
+    is the share of empty cases with any pixel above `t`, the false-positive area is the mean over
+    empty cases. Cases whose true mask is not known are left out and counted in `n_unknown`; a case
+    for which one metric is undefined is left out of that metric, and `reason` counts it.
+
+    Surface Dice and HD95 hold for the threshold and the tolerance that prediction had; their rows
+    name both.
 
     Args:
         statistics: Mask statistics; each case once per fold.
@@ -77,8 +88,9 @@ def overlap_rows(
         unit_name: The word for what `patient_id` identifies.
 
     Returns:
-        The columns of `Evaluation.metrics`, `n_unknown` and `t`; a case is positive if its true
-        mask has a pixel.
+        The columns of `Evaluation.metrics`, `n_unknown`, `t` and `tolerance_mm` (of the surface
+        Dice); a case is positive if its true mask has a pixel. Counts are of the cases that the
+        estimate rests on.
 
     Raises:
         UsageError: `t` is off the grid, or a column of `by` does not exist or fit.
@@ -97,8 +109,10 @@ def overlap_rows(
             row = dict.fromkeys(OVERLAP_COLUMNS) | asdict(counts) | asdict(found)
             row |= {"method": METHOD, "finding": finding, "metric": part.name}
             row |= {"group_column": part.column, "group": part.group}
-            row |= {"interval": interval_name(unit), "t": float(THRESHOLDS[index])}
+            row |= {"interval": interval_name(unit), "reason": join(found.reason, part.note)}
             row |= {"negatives": "of the group", "n_unknown": part.n_unknown}
+            own = known.values[part.name]
+            row |= {"t": own.t, "tolerance_mm": own.tolerance_mm}
             rows.append(row | _spread(known, part, is_shown=not np.isnan(found.estimate)))
     return pd.DataFrame(rows, columns=pd.Index(OVERLAP_COLUMNS))
 
@@ -107,28 +121,21 @@ def _select(
     statistics: MaskStatistics, frame: pd.DataFrame, finding: str, index: int
 ) -> tuple[_Masks, pd.DataFrame]:
     """The cases of a finding with a known true mask, and the rows of the others."""
-    own = (statistics.frame["finding"] == finding).to_numpy()
-    stats = statistics.frame.loc[own, ["case_id", "fold", "true_px"]].assign(
-        area=statistics.area_curve[own, index], overlap=statistics.overlap_curve[own, index]
-    )
+    own = np.flatnonzero(statistics.frame["finding"] == finding)
+    stats = statistics.frame.iloc[own][["case_id", "fold"]].assign(**{_ROW: own})
     test = frame[frame["split"] == "test"] if "split" in frame else frame
     rows = stats.astype({"case_id": "str"}).merge(
         test.astype({"case_id": "str", "fold": "Int64"}), on=["case_id", "fold"], how="inner"
     )
-    is_known = rows["true_px"].notna().to_numpy()
+    true_px = statistics.frame["true_px"].iloc[rows[_ROW]]
+    is_known = true_px.notna().to_numpy()
     unknown, rows = rows[~is_known], rows[is_known].reset_index(drop=True)
-    true_px = rows["true_px"].to_numpy(dtype=np.float64)
-    area = rows["area"].to_numpy(dtype=np.float64)
-    has_target = true_px > 0
-    both = np.where(has_target, area + true_px, 1.0)
+    has_target = true_px[is_known].to_numpy(dtype=np.int64) > 0
     owner, _ = pd.factorize(rows["patient_id"].astype("str"), sort=True)
     fold, _ = pd.factorize(rows["fold"].fillna(-1), sort=True)
     patient, stratum_start = number_patients(owner, has_target, fold)
-    value = {
-        "dice": 2 * rows["overlap"].to_numpy(dtype=np.float64) / both,
-        "image_false_positive_rate": (area > 0).astype(np.float64),
-    }
-    return _Masks(rows, value, has_target, patient, fold, stratum_start), unknown
+    values = mask_values(statistics, rows[_ROW].to_numpy(), index)
+    return _Masks(rows, values, has_target, patient, fold, stratum_start), unknown
 
 
 def _parts(
@@ -145,9 +152,25 @@ def _parts(
             n_unknown = int(rest.sum())
             groups.append((grouping.column, name, member, n_unknown, grouping.positives_only))
     for column, group, member, n_unknown, is_derived in groups:
-        for name, metric in MASK_METRICS.items():
-            unfit = SHARED_NEGATIVES if is_derived and metric.uses == "negatives" else ""
-            yield _Part(column, group, name, metric, member, n_unknown, unfit)
+        for name, values in known.values.items():
+            metric, is_out = MASK_METRICS[name], values.why != ""
+            is_class = known.has_target if metric.uses == "positives" else ~known.has_target
+            left_out = values.left_out(member & is_class)
+            used = member & is_class & ~is_out
+            unfit = SHARED_NEGATIVES if is_derived and metric.uses == "negatives" else values.unfit
+            if left_out and not used.any():
+                unfit, left_out = join(unfit, left_out), ""
+            yield _Part(
+                column=column,
+                group=group,
+                name=name,
+                metric=metric,
+                member=member & ~is_out,
+                used=used,
+                n_unknown=n_unknown,
+                unfit=unfit,
+                note=join(left_out, values.note),
+            )
 
 
 def _resample(known: _Masks, parts: list[_Part], n_boot: int, seed: int) -> np.ndarray:
@@ -159,18 +182,17 @@ def _resample(known: _Masks, parts: list[_Part], n_boot: int, seed: int) -> np.n
         weights = np.empty((n_patients, last - first), np.uint8)
         kernel.draw_weights(known.stratum_start, np.uint64(seed), first, weights)
         for p, part in enumerate(parts):
-            values[p, first:last] = _value(known, part, part.member, weights)
+            values[p, first:last] = _value(known, part, part.used, weights)
     return values
 
 
-def _value(known: _Masks, part: _Part, member: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    weight = weights[known.patient[member]].astype(np.float64)
+def _value(known: _Masks, part: _Part, used: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    patient = known.patient[used]
+    weight = weights[patient].astype(np.float64)
     if part.metric.uses == "positives":  # the mean over patients, not over cases
-        patient = known.patient[member]
-        n_of_patient = np.bincount(patient[known.has_target[member]], minlength=len(weights))
-        weight /= np.maximum(n_of_patient, 1)[patient][:, None]
-    label = known.has_target[member].astype(np.int8)
-    return part.metric.function(label, known.value[part.name][member], weight)
+        weight /= np.bincount(patient, minlength=len(weights))[patient][:, None]
+    label = known.has_target[used].astype(np.int8)
+    return part.metric.function(label, known.values[part.name].value[used], weight)
 
 
 def _count(known: _Masks, member: np.ndarray) -> Counts:
@@ -186,6 +208,6 @@ def _spread(known: _Masks, part: _Part, *, is_shown: bool) -> Row:
     row: Row = {"n_folds": len(folds), "fold_min": np.nan, "fold_max": np.nan, "n_seeds": 1}
     if is_shown and len(folds) > 1:
         once = np.ones((int(known.stratum_start[-1]), 1), np.uint8)
-        values = [_value(known, part, part.member & (known.fold == k), once)[0] for k in folds]
+        values = [_value(known, part, part.used & (known.fold == k), once)[0] for k in folds]
         row |= {"fold_min": float(np.nanmin(values)), "fold_max": float(np.nanmax(values))}
     return row | {"seed_min": np.nan, "seed_max": np.nan}

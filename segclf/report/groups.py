@@ -17,6 +17,7 @@ from segclf.report.scored import Scored
 from segclf.report.tables import (
     crosstab_table,
     decomposition_table,
+    masks_table,
     matrix_table,
     metrics_table,
     shrunken_table,
@@ -135,7 +136,7 @@ def _column(shared: Shared, column: str, anchor: str) -> Section:
         pieces += _decomposition(pairs, caption)
     masks = where(shared.rows["overlap"], group_column=column)
     title = f"{caption}: predicted masks against the truth"
-    pieces += tables(masks, metrics_table, title, unit_name=shared.unit_name)
+    pieces += tables(masks, masks_table, title, unit_name=shared.unit_name)
     return Section(anchor, f"By {plain(column)}", pieces, frozenset(topics))
 
 

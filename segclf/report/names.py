@@ -25,7 +25,14 @@ METRIC_NAMES = {
     "npv_deployed": "NPV",
     "brier_deployed": "Brier score",
     "dice": "Dice on positives",
+    "pixel_sensitivity": "Pixel sensitivity on positives",
+    "pixel_precision": "Pixel precision on positives",
+    "surface_dice": "Surface Dice on positives",
+    "hd95_mm": "HD95 on positives, mm",
     "image_false_positive_rate": "Image false-positive rate",
+    "false_positive_area_px": "False-positive area on negatives, px",
+    "false_positive_area_mm2": "False-positive area on negatives, mm²",
+    "false_positive_volume_ml": "False-positive volume on negatives, mL",
 }
 FAMILIES = {
     "Ranking and decisions": (

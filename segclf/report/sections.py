@@ -21,6 +21,7 @@ from segclf.report.sizes import size_figure
 from segclf.report.tables import (
     crosstab_table,
     grid_table,
+    masks_table,
     metrics_table,
     robust_table,
     size_table,
@@ -137,7 +138,7 @@ def _overall(shared: Shared, is_deployed: bool) -> Iterator[Section]:
     overlap = shared.rows["overlap"]
     masks = where(overlap, group_column="all")
     caption = f"{name}: predicted masks against the truth"
-    pieces += tables(masks, metrics_table, caption, unit_name=shared.unit_name)
+    pieces += tables(masks, masks_table, caption, unit_name=shared.unit_name)
     topics = {"estimates", "curves", "crosstab"}
     topics |= {"overlap"} if masks else set()
     topics |= {"spread"} if spread else set()

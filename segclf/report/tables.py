@@ -19,7 +19,7 @@ from segclf.report.names import metric_name
 from segclf.report.rows import Row, distinct, is_missing, one_per, where
 from segclf.report.scored import Scored
 from segclf.report.sizes import range_text
-from segclf.report.text import MISSING, count, number, plain
+from segclf.report.text import MISSING, amount, count, number, plain
 
 POOLED, WITHIN, ACROSS = ("all", "all"), ("same", "same"), ("other", "other")
 """Pairs of cases in the decomposition: all, within groups, across groups."""
@@ -60,6 +60,15 @@ def metrics_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table
     shown = ["group", "method"] if len(groups) > 1 else ["method"]
     shown += ["cases", plural(plain(unit_name)), *filter(None, names)]
     return Table(caption, shown, table, notes, _metrics_foot(rows, bool(with_worst)))
+
+
+def masks_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table:
+    """`metrics_table` of predicted masks; its caption says up to where outlines agree."""
+    limits = {row.get("tolerance_mm") for row in rows if not is_missing(row.get("tolerance_mm"))}
+    if limits:
+        shown = " or ".join(amount(value, "mm") for value in sorted(limits))
+        caption = f"{caption} (outlines agree within {shown})"
+    return metrics_table(rows, caption=caption, unit_name=unit_name)
 
 
 def _metrics_foot(rows: Sequence[Row], has_worst: bool) -> list[str]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from segclf.evaluate.metrics import MASK_METRICS
+
 NOT_RUN = "not run"
 TITLES = {
     "ct_ich_2d": "CT slices: intracranial haemorrhage",
@@ -132,7 +134,7 @@ def _overlap_table(entry: dict[str, Any]) -> str:
     ]
     for row in entry["overlap"]:
         label = f"{row['finding']}: {row['metric'].replace('_', ' ')}"
-        n = row["n_positive"] if "dice" in row["metric"] else row["n_negative"]
+        n = row[f"n_{MASK_METRICS[row['metric']].uses[:-1]}"]
         text.append(f"| {label} | {_cell(row)} | {n} |")
     return "\n".join(text) + "\n"
 

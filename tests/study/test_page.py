@@ -21,7 +21,11 @@ def entry():
             metric("specificity", 0.8),
             metric("average_precision", None, reason="one class only"),
         ],
-        "overlap": [metric("dice", 0.31) | {"method": "segmenter"}],
+        "overlap": [
+            metric("dice", 0.31) | {"method": "segmenter"},
+            metric("hd95_mm", 12.5) | {"method": "segmenter"},
+            metric("false_positive_area_mm2", 80.0) | {"method": "segmenter"},
+        ],
         "cells": {"segment fold 0": {"minutes": 4.25}, "classify fold 0": {"failed": "no memory"}},
     }
 
@@ -38,6 +42,8 @@ def test_numbers_intervals_reasons_and_times_are_those_of_the_table():
     assert "0.875 (0.800 to 0.950)" in row
     assert "not estimable: one class only" in row
     assert "| haemorrhage: dice | 0.310 | 4 |" in page
+    assert "| haemorrhage: hd95 mm | 12.500 | 4 |" in page
+    assert "| haemorrhage: false positive area mm2 | 80.000 | 6 |" in page
     assert "segment fold 0 4.2 min, classify fold 0 no memory" in page
 
 

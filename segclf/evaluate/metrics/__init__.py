@@ -20,7 +20,12 @@ from segclf.evaluate.metrics.decision import (
     specificity,
     youden,
 )
-from segclf.evaluate.metrics.mask import dice, image_false_positive_rate
+from segclf.evaluate.metrics.mask import (
+    dice,
+    image_false_positive_rate,
+    mean_on_negatives,
+    mean_on_positives,
+)
 from segclf.evaluate.metrics.probability import brier, log_loss, net_benefit
 from segclf.evaluate.metrics.ranking import (
     PARTIAL_SPECIFICITY,
@@ -149,8 +154,33 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
+
+def _on_positives(undefined_for: str) -> Metric:
+    return Metric(mean_on_positives, needs="mask", undefined_for=undefined_for, uses="positives")
+
+
+_FALSE_POSITIVE_AREA = Metric(
+    mean_on_negatives,
+    needs="mask",
+    undefined_for="without negatives",
+    uses="negatives",
+    higher_is_better=False,
+    is_fraction=False,
+)
+
 MASK_METRICS: dict[str, Metric] = {
     "dice": Metric(dice, needs="mask", undefined_for="without positives", uses="positives"),
+    "pixel_sensitivity": _on_positives("without positives"),
+    "pixel_precision": _on_positives("without positives in which a pixel is predicted"),
+    "surface_dice": _on_positives("without positives of known spacing"),
+    "hd95_mm": Metric(
+        mean_on_positives,
+        needs="mask",
+        undefined_for="without positives of known spacing in which a pixel is predicted",
+        uses="positives",
+        higher_is_better=False,
+        is_fraction=False,
+    ),
     "image_false_positive_rate": Metric(
         image_false_positive_rate,
         needs="mask",
@@ -158,8 +188,12 @@ MASK_METRICS: dict[str, Metric] = {
         uses="negatives",
         higher_is_better=False,
     ),
+    "false_positive_area_px": _FALSE_POSITIVE_AREA,
+    "false_positive_area_mm2": _FALSE_POSITIVE_AREA,
+    "false_positive_volume_ml": _FALSE_POSITIVE_AREA,
 }
-"""Metrics of masks; they need the truth of pixels, so they are kept apart from METRICS."""
+"""Metrics of masks; they need the truth of pixels, so they are kept apart from METRICS. Of the
+false-positive areas, a table has the one whose unit its images allow."""
 
 
 def declared_metrics(settings: EvaluateSettings) -> dict[str, Metric]:

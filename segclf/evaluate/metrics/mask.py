@@ -38,6 +38,30 @@ def image_false_positive_rate(
     return _mean(has_prediction, weight, of=has_target == 0)
 
 
+def mean_on_positives(has_target: np.ndarray, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Mean of a value over the cases with a target; undefined without any.
+
+    Args:
+        has_target: 1 where the true mask has a pixel.
+        value: Per case; any number where there is no target.
+        weight: How often each case counts.
+    """
+    check_arrays(has_target, value, weight)
+    return _mean(value, weight, of=has_target == 1)
+
+
+def mean_on_negatives(has_target: np.ndarray, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Mean of a value over the cases without a target; undefined without any.
+
+    Args:
+        has_target: 1 where the true mask has a pixel.
+        value: Per case; any number where there is a target.
+        weight: How often each case counts.
+    """
+    check_arrays(has_target, value, weight)
+    return _mean(value, weight, of=has_target == 0)
+
+
 def _mean(value: np.ndarray, weight: np.ndarray, *, of: np.ndarray) -> np.ndarray:
     part = weight[of]
     whole = np.asarray(part.sum(axis=0), dtype=np.float64)
