@@ -54,6 +54,16 @@ class _Part:
     note: str
 
 
+@dataclass(frozen=True)
+class _Patients:
+    """What the cases of each patient add to one metric; all arrays are (patient,)."""
+
+    metric: Metric
+    patient: np.ndarray
+    value: np.ndarray
+    weight: np.ndarray
+
+
 def overlap_rows(
     statistics: MaskStatistics,
     frame: pd.DataFrame,
@@ -177,22 +187,30 @@ def _resample(known: _Masks, parts: list[_Part], n_boot: int, seed: int) -> np.n
     """(part, replicate) values; replicate 0 is the sample itself."""
     n_patients = int(known.stratum_start[-1])
     values = np.full((len(parts), n_boot + 1), np.nan)
+    sums = [_of_patients(known, part, part.used) for part in parts]
     for first in range(0, n_boot + 1, width := batch_width(n_patients, len(known.patient))):
         last = min(first + width, n_boot + 1)
         weights = np.empty((n_patients, last - first), np.uint8)
         kernel.draw_weights(known.stratum_start, np.uint64(seed), first, weights)
-        for p, part in enumerate(parts):
-            values[p, first:last] = _value(known, part, part.used, weights)
+        for p, own in enumerate(sums):
+            values[p, first:last] = _value(own, weights)
     return values
 
 
-def _value(known: _Masks, part: _Part, used: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    patient = known.patient[used]
-    weight = weights[patient].astype(np.float64)
-    if part.metric.uses == "positives":  # the mean over patients, not over cases
-        weight /= np.bincount(patient, minlength=len(weights))[patient][:, None]
-    label = known.has_target[used].astype(np.int8)
-    return part.metric.function(label, known.values[part.name].value[used], weight)
+def _of_patients(known: _Masks, part: _Part, used: np.ndarray) -> _Patients:
+    """A row per patient in place of one per case: the mean is the same, the resampling shorter."""
+    patient, value = known.patient[used], known.values[part.name].value[used]
+    n_cases, total = np.bincount(patient), np.bincount(patient, value)
+    own = np.flatnonzero(n_cases)
+    # positives: the mean over patients; negatives: that over cases
+    weight = n_cases[own] if part.metric.uses == "negatives" else np.ones(len(own))
+    return _Patients(part.metric, own, total[own] / n_cases[own], weight)
+
+
+def _value(own: _Patients, weights: np.ndarray) -> np.ndarray:
+    weight = weights[own.patient] * own.weight[:, None].astype(np.float64)
+    label = np.full(len(own.patient), own.metric.uses == "positives", np.int8)
+    return own.metric.function(label, own.value, weight)
 
 
 def _count(known: _Masks, member: np.ndarray) -> Counts:
@@ -208,6 +226,7 @@ def _spread(known: _Masks, part: _Part, *, is_shown: bool) -> Row:
     row: Row = {"n_folds": len(folds), "fold_min": np.nan, "fold_max": np.nan, "n_seeds": 1}
     if is_shown and len(folds) > 1:
         once = np.ones((int(known.stratum_start[-1]), 1), np.uint8)
-        values = [_value(known, part, part.used & (known.fold == k), once)[0] for k in folds]
+        parts = [_of_patients(known, part, part.used & (known.fold == k)) for k in folds]
+        values = [_value(own, once)[0] for own in parts]
         row |= {"fold_min": float(np.nanmin(values)), "fold_max": float(np.nanmax(values))}
     return row | {"seed_min": np.nan, "seed_max": np.nan}
