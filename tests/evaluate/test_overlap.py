@@ -67,6 +67,13 @@ def test_empty_cases_count_as_false_alarms_and_never_enter_dice(row):
     assert row(found, metric="image_false_positive_rate")["estimate"] == pytest.approx(1 / 3)
 
 
+def test_false_alarms_are_averaged_over_cases_and_not_over_patients(row):
+    stats_ = statistics([0, 0, 12], [0, 0, 0], [0, 0, 0])  # two cases of patient a, one of b
+    found = overlap_rows(stats_, frame_of(["a", "a", "b"]), 0.5, settings=FAST)
+    assert row(found, metric="image_false_positive_rate")["estimate"] == pytest.approx(1 / 3)
+    assert row(found, metric="false_positive_area_px")["estimate"] == pytest.approx(12 / 3)
+
+
 def test_a_missed_target_has_a_dice_of_0(row):
     found = overlap_rows(statistics([0], [0], [9]), frame_of(["a"]), 0.5, settings=FAST)
     assert row(found, metric="dice")["estimate"] == 0.0

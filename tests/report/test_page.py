@@ -131,6 +131,7 @@ def test_the_page_says_what_it_is_for_and_what_was_left_out(html):
     ):  # fmt: skip
         assert part in text
     assert "sex = M" in text
+    assert text.count("against the truth (outlines agree within 2 mm)") == 2  # all cases, by sex
 
 
 def test_phantom_data_carry_a_banner_and_user_data_none(read, content, html):
