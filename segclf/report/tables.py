@@ -64,7 +64,7 @@ def metrics_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table
 
 def masks_table(rows: Sequence[Row], *, caption: str, unit_name: str) -> Table:
     """`metrics_table` of predicted masks; its caption says up to where outlines agree."""
-    limits = {row.get("tolerance_mm") for row in rows if not is_missing(row.get("tolerance_mm"))}
+    limits = {row["tolerance_mm"] for row in rows if not is_missing(row.get("tolerance_mm"))}
     if limits:
         shown = " or ".join(amount(value, "mm") for value in sorted(limits))
         caption = f"{caption} (outlines agree within {shown})"
