@@ -176,6 +176,8 @@ def _p_cells(row: Row, notes: Notes) -> list[Cell]:
     raw = Cell(p_text(row["p"]), note=reason)
     if is_missing(row["p_adjusted"]):
         return [raw, Cell("not adjusted" if not is_missing(row["p"]) else MISSING)]
+    if row["n_tests"] == 1:
+        return [raw, Cell(p_text(row["p_adjusted"]), "one test")]
     family = f"{plain(row['adjusted_by'])} over {count(row['n_tests'])} tests"
     family += "" if is_blank(row["family"]) else f" of the family: {plain(row['family'], 120)}"
     return [raw, Cell(p_text(row["p_adjusted"]), note=notes.mark(family))]

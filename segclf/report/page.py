@@ -69,7 +69,8 @@ def write_report(folder: Path, content: ReportContent) -> Path:
         question=plain(content.question, 2000),
         unit_name=plain(content.unit_name, 30),
         about=[plain(note, 500) for note in content.about],
-        is_split=not content.counts.empty,
+        # A run made the split itself; of tables from elsewhere nobody knows.
+        is_split=bool(content.provenance) and not content.counts.empty,
         counts=plain_table(
             count_rows(content, metrics),
             caption="Test cases" if content.counts.empty else "Cases per split",
