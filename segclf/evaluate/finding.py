@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from segclf.core.config import EvaluateSettings
+from segclf.core.errors import UsageError
 from segclf.core.randomness import seed_of
 from segclf.evaluate.decomposition import decomposition_rows, size_rows
 from segclf.evaluate.estimates import Row, average_cells
@@ -21,6 +22,10 @@ from segclf.evaluate.resample import leave_out_each, resample
 from segclf.evaluate.rows import Drawn, metric_rows
 from segclf.evaluate.sample import Sample, Slice
 from segclf.evaluate.shortcut import shortcut_rows, shortcut_slices
+
+
+MAX_BCA = 5000
+"""Most patients for BCa intervals, whose time and memory grow as their square."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ def _draw(
 ) -> Drawn:
     n_threads, left_out = plan.n_threads, None
     if plan.settings.interval == "bca":
+        _check_bca(int(sample.stratum_start[-1]), plan.unit)
         left_out = leave_out_each(sample, slices, metrics, n_threads=n_threads)
     n_boot = plan.settings.n_boot
     return Drawn(
@@ -101,6 +107,16 @@ def _draw(
         left_out=left_out,
         aurocs=[slice_aurocs(sample, part.member, len(sample.methods)) for part in slices],
     )
+
+
+def _check_bca(n_patients: int, unit: str) -> None:
+    if n_patients > MAX_BCA:
+        raise UsageError(
+            f"BCa intervals leave out each {unit} in turn, and {n_patients:,} are too many.",
+            where="--interval bca",
+            expected=f"at most {MAX_BCA:,}",
+            fix="--interval auto, or percentile: they hardly differ at this size",
+        )
 
 
 def _part(drawn: Drawn, which: slice, metrics: Mapping[str, Metric]) -> Drawn:
