@@ -13,7 +13,8 @@ negative ("mixed"). All null hypotheses are true, so every rejection is an error
 - bias of the worst group and of the gap, before and after correction, and how often the
   simultaneous bounds hold (goal at least 0.93).
 
-Finished cells are kept in `--folder` and not run again: empty it after a change of the code.
+Finished cells are kept in `--folder` and not run again: empty it after a change of the code. The
+table is written to docs/errors.md.
 `--quick` runs few draws of some cells and asks only whether they are compatible with the goals. The
 value is the share of goals that are met.
 """
@@ -28,6 +29,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
+from segclf.core.atomic import write_text
 from segclf.evaluate import METRICS
 from segclf.evaluate.inference.compare import compare_paired
 from segclf.evaluate.inference.heterogeneity import bootstrap_heterogeneity
@@ -81,6 +83,16 @@ WORST = (
     ("5 small, 5 large, equal", [(10, 90)] * 5 + [(50, 150)] * 5, [0.85] * 10),
     ("5 small, 5 large, a small one at 0.70", [(10, 90)] * 5 + [(50, 150)] * 5, [0.7] + [0.85] * 9),
 )
+PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
+HEADER = """# Errors of the tests, and of the worst group
+
+Written by `python benchmarks/errors.py`, whose head says how patients are simulated; +- is the Monte-Carlo standard error.
+*exchange*: type-I error at 5 % of the heterogeneity test by exchange of patients' groups; *bootstrap*: of the joint bootstrap
+where groups vary within patients; Q is the statistic that is reported. *Holm*: share of families with any rejection at 5 %.
+*worst*: bias of the worst group and of the gap, and how often the simultaneous bounds hold. All null hypotheses are true.
+
+| cell | of | value | +- | goal | draws |
+| --- | --- | --- | --- | --- | --- |"""
 QUICK = (
     "exchange 10 x 10/90 ICC 0.5 constant",
     "exchange 10 x 10/90 ICC 0.8 mixed",
@@ -97,7 +109,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("build/errors"))
     parser.add_argument("--draws", type=int, default=2000, help="per cell (worst group: a fifth)")
     options = parser.parse_args()
-    n_met = n_all = 0
+    n_met, n_all, lines = 0, 0, [HEADER]
     for name, (draw, arguments, goals) in cells().items():
         if options.quick and name not in QUICK:
             continue
@@ -113,8 +125,13 @@ def main() -> int:
                 "" if goal is None else f"  {'' if met else 'NOT '}within {goal[0]} to {goal[1]}"
             )
             print(f"{name:<52} {what:<16} {value.mean():7.4f} +- {error:.4f}{words}")
+            aim = "not judged" if goal is None else f"{goal[0]} to {goal[1]}"
+            shown = f"{value.mean():.4f}" if met else f"**{value.mean():.4f}**"
+            lines.append(f"| {name} | {what} | {shown} | {error:.4f} | {aim} | {n} |")
         print(f"{'':<52} {n} draws, {seconds:.0f} CPU-s", flush=True)
     share = n_met / n_all
+    if not options.quick:
+        write_text(PAGE, "\n".join(lines) + "\n")
     print(json.dumps({"name": "errors", "value": share, "goal": 1.0, "ok": share == 1.0}))
     return 0 if share == 1.0 else 1
 

@@ -23,7 +23,6 @@ from segclf.evaluate.rows import Drawn, metric_rows
 from segclf.evaluate.sample import Sample, Slice
 from segclf.evaluate.shortcut import shortcut_rows, shortcut_slices
 
-
 MAX_BCA = 5000
 """Most patients for BCa intervals, whose time and memory grow as their square."""
 
