@@ -86,10 +86,12 @@ WORST = (
 PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
 HEADER = """# Errors of the tests, and of the worst group
 
-Written by `python benchmarks/errors.py`, whose head says how patients are simulated; +- is the Monte-Carlo standard error.
-*exchange*: type-I error at 5 % of the heterogeneity test by exchange of patients' groups; *bootstrap*: of the joint bootstrap
-where groups vary within patients; Q is the statistic that is reported. *Holm*: share of families with any rejection at 5 %.
-*worst*: bias of the worst group and of the gap, and how often the simultaneous bounds hold. All null hypotheses are true.
+Written by `python benchmarks/errors.py`, whose head says how patients are simulated; +- is the
+Monte-Carlo standard error. *exchange*: type-I error at 5 % of the heterogeneity test by exchange of
+patients' groups; *bootstrap*: of the joint bootstrap where groups vary within patients; Q is the
+statistic that is reported. *Holm*: share of families with any rejection at 5 %. *worst*: bias of
+the worst group and of the gap, and how often the simultaneous bounds hold. All null hypotheses are
+true.
 
 | cell | of | value | +- | goal | draws |
 | --- | --- | --- | --- | --- | --- |"""
