@@ -171,6 +171,10 @@ def _note(kind: Kind, cases: Mapping[str, Scored], *, exploratory: bool) -> str:
     return note
 
 
+MAIN = ("auroc", "sensitivity", "specificity")
+"""Metrics whose comparisons are shown without a click."""
+
+
 def _methods(shared: Shared) -> Iterator[Section]:
     rows = where(shared.rows["comparisons"], kind="methods")
     overall = where(rows, group_column="all")
@@ -180,9 +184,12 @@ def _methods(shared: Shared) -> Iterator[Section]:
     pieces: list[Piece] = [
         ("text", "Methods are compared on the same cases; each row is the first minus the second.")
     ]
-    metrics = ", ".join(metric_name(metric) for metric in distinct(overall, "metric"))
-    caption = f"{shared.name}: methods on all test cases, {metrics}"
-    pieces += tables(overall, methods_table, caption)
+    by_metric = sorted(overall, key=lambda row: distinct(overall, "metric").index(row["metric"]))
+    main = [row for row in by_metric if row["metric"] in MAIN]
+    more = [row for row in by_metric if row["metric"] not in MAIN]
+    caption = f"{shared.name}: methods on all test cases"
+    pieces += tables(main, methods_table, caption)
+    pieces += fold(f"More metrics ({len(more)})", tables(more, methods_table, caption))
     for metric in distinct(grouped, "metric"):
         own = where(grouped, metric=metric)
         caption = f"{shared.name}: methods in each group, {metric_name(metric)}"
