@@ -1,6 +1,7 @@
 """Resample patients: every slice, fold, seed and method counted under the same draws."""
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -120,13 +121,16 @@ def _count(
     counts = np.zeros((n_cells, 4, n_columns), np.int32)
     totals = [np.zeros((len(cell.terms.T), n_columns)) for cell in sums]
     is_counted = any(metric.needs == "decision" for metric in metrics.values())
-    has_partial = any(metric.kernel == "partial_auroc" for metric in metrics.values())
+    wanted = {metric.kernel for metric in metrics.values() if metric.kernel is not None}
+    buffers = threading.local()  # fresh memory for every batch costs more than the draws
 
     def run_batch(first: int) -> None:
         last = min(first + width, n_columns)
-        weights = np.empty((n_patients, last - first), np.uint8)
+        weights = getattr(buffers, "weights", None)
+        if weights is None or weights.shape[1] != last - first:
+            buffers.weights = weights = np.empty((n_patients, last - first), np.uint8)
         draw(first, weights)
-        _rank(cells, weights, slice(first, last), ranks, has_partial=has_partial)
+        _rank(cells, weights, slice(first, last), ranks, wanted)
         if is_counted:
             part = np.empty((n_cells, 4, last - first), np.int32)
             kernel.count_cells(cells.patient, cells.outcome, cells.start, weights, part)
@@ -154,17 +158,18 @@ def _rank(
     weights: np.ndarray,
     columns: slice,
     ranks: dict[str, np.ndarray],
-    *,
-    has_partial: bool,
+    wanted: Collection[str],
 ) -> None:
     n_cells, n = len(cells.start) - 1, weights.shape[1]
-    auroc, precision, area = np.empty((3, n_cells, n))
+    auroc, area = np.empty((2, n_cells, n))
+    precision = np.empty((n_cells if "average_precision" in wanted else 0, n))
     totals = np.empty((n_cells, 2, n), np.int32)
     rows = (cells.patient, cells.mark, cells.start, weights)
     kernel.rank_cells(*rows, auroc, precision, totals)
     ranks["auroc"][:, columns] = auroc
-    ranks["average_precision"][:, columns] = precision
-    if has_partial:
+    if "average_precision" in wanted:
+        ranks["average_precision"][:, columns] = precision
+    if "partial_auroc" in wanted:
         kernel.rank_top(*rows, totals, 1 - PARTIAL_SPECIFICITY, area)
         ranks["partial_auroc"][:, columns] = standardized(area, PARTIAL_SPECIFICITY, 1.0)
 

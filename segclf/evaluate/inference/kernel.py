@@ -67,16 +67,16 @@ def draw_weights(
 @_compiled
 def _draw(times: np.ndarray, stratum_start: np.ndarray, state: np.uint64) -> None:
     """Add one replicate to `times`, how often each patient was drawn."""
-    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    low, half, one = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint8(1)
     for s in range(stratum_start.shape[0] - 1):
         part = times[stratum_start[s] : stratum_start[s + 1]]
         span = np.uint64(part.shape[0])
         for i in range(0, part.shape[0], 2):  # two draws from each 64-bit number
             state += _GOLDEN
             z = mix64(state)
-            part[np.int64(((z & low) * span) >> half)] += np.uint8(1)
+            part[np.uintp(((z & low) * span) >> half)] += one
             if i + 1 < part.shape[0]:
-                part[np.int64(((z >> half) * span) >> half)] += np.uint8(1)
+                part[np.uintp(((z >> half) * span) >> half)] += one
 
 
 @_compiled
@@ -99,10 +99,10 @@ def rank_cells(
         start: (cell + 1,) int64; where each cell begins.
         weights: (patient, replicate) uint8.
         auroc: (cell, replicate) float64, overwritten.
-        average_precision: (cell, replicate) float64, overwritten.
+        average_precision: (cell, replicate) float64, overwritten; without a row it is left out.
         totals: (cell, 2, replicate) int32, overwritten; numbers of negatives and of positives.
     """
-    n = weights.shape[1]
+    n, has_precision = weights.shape[1], average_precision.shape[0] > 0
     for c in range(start.shape[0] - 1):
         pos, neg = np.zeros(n, np.int32), np.zeros(n, np.int32)
         pos_before, neg_before = np.zeros(n, np.int32), np.zeros(n, np.int32)
@@ -118,8 +118,14 @@ def rank_cells(
             else:
                 _add(neg, w)
             if m & CLOSES:
-                _close_block(pos, neg, pos_before, neg_before, lost2, gain)
-        _finish(pos, neg, lost2, gain, auroc[c], average_precision[c])
+                _close_block(pos, neg, pos_before, neg_before, lost2)
+                if has_precision:
+                    _add_gain(pos, neg, pos_before, gain)
+        _finish(pos, neg, lost2, auroc[c])
+        if has_precision:
+            for b in range(n):
+                has_both = pos[b] > 0 and neg[b] > 0
+                average_precision[c, b] = gain[b] / np.float64(pos[b]) if has_both else np.nan
         totals[c, 0], totals[c, 1] = neg, pos
 
 
@@ -202,31 +208,26 @@ def _close_block(
     pos_before: np.ndarray,
     neg_before: np.ndarray,
     lost2: np.ndarray,
-    gain: np.ndarray,
 ) -> None:
     """Score the positives of a block of ties against the negatives above and inside it."""
     for b in range(pos.shape[0]):
         new = pos[b] - pos_before[b]
         lost2[b] += np.int64(new) * (np.int64(neg_before[b]) + np.int64(neg[b]))
-        called = max(pos[b] + neg[b], 1)
-        gain[b] += np.float64(new) * np.float64(pos[b]) / np.float64(called)
 
 
 @_compiled
-def _finish(
-    pos: np.ndarray,
-    neg: np.ndarray,
-    lost2: np.ndarray,
-    gain: np.ndarray,
-    auroc: np.ndarray,
-    average_precision: np.ndarray,
-) -> None:
+def _add_gain(pos: np.ndarray, neg: np.ndarray, pos_before: np.ndarray, gain: np.ndarray) -> None:
+    for b in range(pos.shape[0]):
+        called = max(pos[b] + neg[b], 1)
+        new = np.float64(pos[b] - pos_before[b])
+        gain[b] += new * np.float64(pos[b]) / np.float64(called)
+
+
+@_compiled
+def _finish(pos: np.ndarray, neg: np.ndarray, lost2: np.ndarray, auroc: np.ndarray) -> None:
     for b in range(pos.shape[0]):
         pairs2 = np.int64(2) * np.int64(pos[b]) * np.int64(neg[b])
-        auroc[b], average_precision[b] = np.nan, np.nan
-        if pairs2 > 0:
-            auroc[b] = np.float64(pairs2 - lost2[b]) / np.float64(pairs2)
-            average_precision[b] = gain[b] / np.float64(pos[b])
+        auroc[b] = np.float64(pairs2 - lost2[b]) / np.float64(pairs2) if pairs2 > 0 else np.nan
 
 
 @_compiled
