@@ -170,7 +170,7 @@ def rank_top(
                     neg[b] += w[b]
             if m & CLOSES or m == 0:
                 _add_trapezoid(pos, neg, pos_before, neg_before, limit, area[c])
-            if i % 256 == 0 and (neg >= limit).all():
+            if i % 256 == 0 and (neg_before >= limit).all():  # also inside a block of ties
                 break
         for b in range(n):
             pairs = np.float64(totals[c, 0, b]) * np.float64(totals[c, 1, b])
