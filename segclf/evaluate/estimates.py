@@ -94,9 +94,7 @@ def estimate(
         found = (float(values[0]), exact.lo, exact.hi, exact.how, n_defined)
         return Estimate(*found, design, "")
     agreed = f"every resample gives {values[0]:.3g}"
-    if metric.needs == "decision" and values[0] == 1.0:
-        agreed = f"no errors among {_patients(used, unit)}"
-    if metric.needs == "mask" and values[0] == (1.0 if metric.higher_is_better else 0.0):
+    if metric.is_fraction and values[0] == (1.0 if metric.higher_is_better else 0.0):
         agreed = f"no errors among {_patients(used, unit)}"
     if left_out is None:
         how = interval_name(unit)
