@@ -209,10 +209,10 @@ def declared_metrics(settings: EvaluateSettings) -> dict[str, Metric]:
 
 
 def _deployed(prevalence: float, thresholds: tuple[float, ...]) -> Iterator[tuple[str, Metric]]:
-    for name, function in (("ppv", ppv), ("npv", npv)):
-        called = METRICS[name].undefined_for
+    for name, function, kind in (("ppv", ppv, "positive"), ("npv", npv, "negative")):
+        missing = f"without positives, negatives or {kind} calls"
         at = partial(function, prevalence=prevalence)
-        yield f"{name}_deployed", Metric(at, needs="decision", undefined_for=called)
+        yield f"{name}_deployed", Metric(at, needs="decision", undefined_for=missing)
     yield (
         "brier_deployed",
         Metric(
