@@ -158,9 +158,11 @@ def rank_top(
         pos_before, neg_before = np.zeros(n, np.int64), np.zeros(n, np.int64)
         area[c, :] = 0.0
         limit = share * totals[c, 0]
+        is_tied = False  # inside a block of ties that holds a positive; its negatives have no mark
         for i in range(start[c], start[c + 1]):
             w, m = weights[patient[i]], mark[i]
-            if m & OPENS or m == 0:
+            is_tied = is_tied or m & OPENS > 0
+            if m & OPENS or not is_tied:
                 pos_before[:] = pos
                 neg_before[:] = neg
             for b in range(n):
@@ -168,8 +170,9 @@ def rank_top(
                     pos[b] += w[b]
                 else:
                     neg[b] += w[b]
-            if m & CLOSES or m == 0:
+            if m & CLOSES or not is_tied:
                 _add_trapezoid(pos, neg, pos_before, neg_before, limit, area[c])
+            is_tied = is_tied and m & CLOSES == 0
             if i % 256 == 0 and (neg_before >= limit).all():  # also inside a block of ties
                 break
         for b in range(n):
