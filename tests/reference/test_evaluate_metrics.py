@@ -1,15 +1,38 @@
-"""The metrics against scikit-learn, and a table by group against fairlearn."""
+"""The metrics against scikit-learn and statsmodels; a table by group against fairlearn."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from fairlearn.metrics import MetricFrame
 from sklearn import metrics as sklearn
 
 from segclf.core.settings import EvaluateSettings
 from segclf.evaluate import METRICS, evaluate_scores
+
+
+def calibration_line(y, p, *, sample_weight, slope):
+    """Intercept at slope 1, or the slope, of a logistic regression on the logit."""
+    logit = np.log(p / (1 - p))
+    design = np.column_stack([np.ones(len(y)), logit]) if slope else np.ones((len(y), 1))
+    options = {"family": sm.families.Binomial(), "freq_weights": sample_weight}
+    fitted = sm.GLM(y, design, offset=None if slope else logit, **options).fit(tol=1e-14)
+    return fitted.params[-1]
+
+
+def calibration_error_excess(y, p, *, sample_weight):
+    """Mean error over 15 bins, less its mean over labels drawn from the probabilities."""
+    y, p = np.repeat(y, sample_weight), np.repeat(p, sample_weight)
+    place = np.minimum(np.floor(p * 15).astype(int), 14)
+
+    def error(labels):
+        return sum(abs((labels - p)[..., place == b].sum(axis=-1)) for b in range(15)) / len(p)
+
+    return error(y) - error(np.random.default_rng(0).random((8000, len(p))) < p).mean()
+
 
 WITNESS = {
     "auroc": sklearn.roc_auc_score,
@@ -19,19 +42,32 @@ WITNESS = {
     "ppv": sklearn.precision_score,
     "npv": lambda y, d, **kwargs: sklearn.precision_score(y, d, pos_label=0, **kwargs),
     "balanced_accuracy": sklearn.balanced_accuracy_score,
+    "partial_auroc": partial(sklearn.roc_auc_score, max_fpr=0.1),
+    "f1": sklearn.f1_score,
+    "youden": partial(sklearn.balanced_accuracy_score, adjusted=True),
+    "mcc": sklearn.matthews_corrcoef,
+    "brier": sklearn.brier_score_loss,
+    "log_loss": sklearn.log_loss,
+    "calibration_intercept": partial(calibration_line, slope=False),
+    "calibration_slope": partial(calibration_line, slope=True),
+    "calibration_error_excess": calibration_error_excess,
 }
+TOLERANCE = {"calibration_intercept": 1e-9, "calibration_slope": 1e-9}
+TOLERANCE |= {"calibration_error_excess": 1e-3}  # the witness draws; large bins count as normal
 
 
 @pytest.mark.parametrize("decimals", [1, 12], ids=["ties", "no ties"])
 @pytest.mark.parametrize("name", METRICS)
-def test_a_metric_equals_that_of_scikit_learn_with_weights(name, decimals):
+def test_a_metric_equals_that_of_its_witness_with_weights(name, decimals):
     rng = np.random.default_rng(7)
     label = (rng.random(300) < 0.2).astype(int)
     score = np.round(rng.normal(size=300) + label, decimals)
     weight = rng.integers(0, 4, 300)
-    value = score if METRICS[name].needs == "score" else (score > 0.5).astype(int)
+    values = {"score": score, "probability": 1 / (1 + np.exp(1 - score))}
+    value = values.get(METRICS[name].needs, (score > 0.5).astype(int))
     expected = WITNESS[name](label, value, sample_weight=weight)
-    assert METRICS[name].function(label, value, weight) == pytest.approx(expected, abs=1e-14)
+    found = METRICS[name].function(label, value, weight)
+    assert found == pytest.approx(expected, abs=TOLERANCE.get(name, 1e-14))
 
 
 def test_every_metric_has_a_witness():
