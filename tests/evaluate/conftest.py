@@ -56,6 +56,7 @@ def drawn():
                 "age_years": 20 + patient % 60,
                 "tube": (rng.random(n) < np.where(label == 1, 0.7, 0.3)).astype(int),
                 "target_size": np.where(label == 1, rng.choice(["small", "large"], n), None),
+                "target_px": np.where(label == 1, 10.0 + np.arange(n), np.nan),
             }
         )
         return scores, cases

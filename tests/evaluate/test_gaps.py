@@ -6,6 +6,8 @@ from segclf.core.randomness import seed_of
 from segclf.core.settings import EvaluateSettings
 from segclf.evaluate import evaluate_scores
 from segclf.evaluate.inference import kernel
+from segclf.evaluate.inference.simultaneous import simultaneous_bounds
+from segclf.evaluate.inference.worst import worst_group
 from segclf.evaluate.sample import make_sample, select_rows
 
 
@@ -20,12 +22,13 @@ def test_the_worst_group_and_the_gap_are_those_of_the_table(drawn, row):
     assert gap["worst"] == pytest.approx(min(by_site.values()))
     assert gap["gap"] == pytest.approx(max(by_site.values()) - min(by_site.values()))
     worst = row(found.metrics, group=gap["worst_group"], metric="auroc")
-    assert (gap["worst_lo"], gap["worst_hi"]) == (worst["lo"], worst["hi"])
+    assert gap["worst_probability"] == worst["p_worst"]
+    assert gap["sd"] == pytest.approx(np.std(list(by_site.values()), ddof=1))
     assert (gap["n_groups"], gap["left_out"]) == (3, "")
     assert gap["note"].startswith("raw: ")
 
 
-def test_the_gap_interval_comes_from_the_joint_resamples(drawn, row):
+def test_what_is_corrected_rests_on_the_joint_resamples(drawn, row):
     scores, cases = drawn()
     settings = EvaluateSettings(n_boot=80)
     found = evaluate_scores(scores, cases, by=["site"], settings=settings, seed=3)
@@ -35,19 +38,22 @@ def test_the_gap_interval_comes_from_the_joint_resamples(drawn, row):
         sample.stratum_start, np.uint64(seed_of(3, "evaluate", "lesion")), 0, weights
     )
     weight, site = weights[sample.patient], cases["site"].to_numpy()
-    gaps = []
-    for b in range(1, 81):
-        by_site = [
-            roc_auc_score(
-                sample.positive[site == s],
-                sample.score[site == s],
-                sample_weight=weight[site == s, b],
-            )
-            for s in "ABC"
-        ]
-        gaps.append(max(by_site) - min(by_site))
+    drawn_values, n_patients = np.empty((3, 81)), np.empty((2, 3))
+    for g, s in enumerate("ABC"):
+        own = site == s
+        y, x = sample.positive[own], sample.score[own]
+        for b in range(81):
+            drawn_values[g, b] = roc_auc_score(y, x, sample_weight=weight[own, b])
+        n_patients[:, g] = [len(np.unique(sample.patient[own][y == kind])) for kind in (1, 0)]
+    value, replicates = drawn_values[:, 0], drawn_values[:, 1:]
+    expected = worst_group(value, replicates, n_patients, seed=seed_of(3, "evaluate", "lesion"))
+    bounds = simultaneous_bounds(value, replicates, n_patients)
     gap = row(found.gaps, metric="auroc")
-    assert [gap["lo"], gap["hi"]] == pytest.approx(np.quantile(gaps, [0.025, 0.975]), abs=1e-12)
+    names = ("worst_corrected", "gap_corrected", "sd_corrected")
+    assert [gap[n] for n in names] == pytest.approx([getattr(expected, n) for n in names], abs=1e-9)
+    assert gap["worst_bound"] == pytest.approx(bounds.min(), abs=1e-9)
+    p_worst = [row(found.metrics, group=s, metric="auroc")["p_worst"] for s in "ABC"]
+    assert p_worst == pytest.approx(expected.probability.tolist(), abs=1e-12)
 
 
 def test_a_small_group_is_never_the_worst_and_is_listed_with_its_reason(table, row):

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from segclf.core.settings import EvaluateSettings
 from segclf.evaluate import evaluate_scores
 from segclf.evaluate.inference import kernel
-from segclf.evaluate.metrics.ranking import auroc, average_precision
+from segclf.evaluate.metrics.ranking import (
+    PARTIAL_SPECIFICITY,
+    auroc,
+    average_precision,
+    partial_auroc,
+)
 from segclf.evaluate.resample import _marks
 
 CASES = st.lists(
@@ -21,22 +26,26 @@ def unpack(cases):
 
 
 def compiled(label, score, weight):
-    """AUROC and average precision by the compiled pass; every case is a patient."""
+    """AUROC, average precision and partial area by the compiled pass; a case is a patient."""
     order = np.argsort(-score, kind="stable")
     start = np.array([0, len(label)])
     mark = _marks(score[order], label[order] == 1, start)
-    found = np.empty((2, 1, 1))
+    found, totals = np.empty((3, 1, 1)), np.empty((1, 2, 1), np.int32)
     weights = weight[:, None].astype(np.uint8)
-    kernel.rank_cells(order.astype(np.int32), mark, start, weights, found[0], found[1])
-    return found[0, 0, 0], found[1, 0, 0]
+    rows = (order.astype(np.int32), mark, start, weights)
+    kernel.rank_cells(*rows, found[0], found[1], totals)
+    assert totals.ravel().tolist() == [weight[label == kind].sum() for kind in (0, 1)]
+    kernel.rank_top(*rows, totals, 1 - PARTIAL_SPECIFICITY, found[2])
+    return found[:, 0, 0]
 
 
 @settings(max_examples=200, deadline=None)
 @given(CASES)
 def test_the_compiled_pass_and_the_plain_definition_agree(cases):
     label, score, weight = unpack(cases)
-    plain = auroc(label, score, weight), average_precision(label, score, weight)
-    np.testing.assert_allclose(compiled(label, score, weight), plain, rtol=1e-13)
+    plain = [auroc(label, score, weight), average_precision(label, score, weight)]
+    plain += [partial_auroc(label, score, weight, low=PARTIAL_SPECIFICITY)]
+    np.testing.assert_allclose(compiled(label, score, weight), plain, rtol=1e-12, atol=1e-15)
 
 
 @settings(max_examples=100, deadline=None)

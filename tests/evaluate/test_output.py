@@ -8,6 +8,7 @@ from segclf.core.settings import EvaluateSettings
 from segclf.evaluate import evaluate_scores, evaluation_text, write_evaluation
 
 FAST = EvaluateSettings(n_boot=50)
+DRAWN = EvaluateSettings(n_boot=50, interval="percentile")
 
 
 @pytest.fixture
@@ -19,8 +20,8 @@ def evaluation(drawn):
     return evaluate_scores(
         both,
         cases,
-        by=["sex", "target_size"],
-        roles={"target_size": "derived"},
+        by=["sex", "target_size", "target_px"],
+        roles={"target_size": "derived", "target_px": "derived"},
         shortcut="tube",
         settings=FAST,
         data="phantom",
@@ -30,8 +31,8 @@ def evaluation(drawn):
 def test_the_files_hold_the_tables(evaluation, tmp_path):
     write_evaluation(tmp_path, evaluation)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("evaluation.json", "gaps.csv", "grid.csv", "ledger.json", "metrics.csv"),
-        *("metrics.parquet", "robust.csv"),
+        *("comparisons.csv", "decomposition.csv", "evaluation.json", "gaps.csv", "grid.csv"),
+        *("ledger.json", "metrics.csv", "metrics.parquet", "robust.csv", "size_recall.csv"),
     ]
     from_parquet = pd.read_parquet(tmp_path / "metrics.parquet").drop(columns="data")
     pd.testing.assert_frame_equal(from_parquet, evaluation.metrics, check_dtype=False)
@@ -56,18 +57,25 @@ def test_the_json_is_plain_and_short(evaluation, tmp_path):
     assert overall["sigmoid", "ppv"]["estimate"] is None
     assert overall["sigmoid", "ppv"]["reason"] == "the score table has no decisions"
     assert {row["quantity"] for row in compact["robust"]} == {
-        *("robust", "aligned", "aligned - robust"),
+        *("robust", "robust, absent", "aligned", "aligned - robust"),
     }
-    assert {row["group_column"] for row in compact["worst"]} == {"sex", "target_size"}
+    columns = {row["group_column"] for row in compact["worst"]}
+    assert columns == {"sex", "target_size", "target_px"}
 
 
 def test_the_ledger_says_what_was_asked_and_what_was_left_out(evaluation, tmp_path):
     write_evaluation(tmp_path, evaluation)
     ledger = json.loads((tmp_path / "ledger.json").read_text())
-    assert (ledger["by"], ledger["shortcut"]) == (["sex", "target_size"], "tube")
+    assert (ledger["by"], ledger["shortcut"]) == (["sex", "target_size", "target_px"], "tube")
     assert (ledger["n_boot"], ledger["seed"], ledger["unit"]) == (50, 0, "patient")
-    (entry,) = ledger["exclusions"]
-    assert (entry["method"], entry["n_rows"]) == ("sigmoid", 400)
+    entries = {
+        (e["method"], e["reason"].partition(":")[0]): e["n_rows"] for e in ledger["exclusions"]
+    }
+    assert entries == {
+        ("sigmoid", "no decision"): 400,
+        ("sigmoid", "no probability"): 400,
+        ("tau", "no probability"): 400,
+    }
 
 
 def test_the_text_has_the_main_numbers_and_ends_with_what_is_missing(evaluation, row):
@@ -75,7 +83,7 @@ def test_the_text_has_the_main_numbers_and_ends_with_what_is_missing(evaluation,
     auroc = row(evaluation.metrics, method="tau", group="all", metric="auroc")
     assert f"{auroc['estimate']:.3f} [{auroc['lo']:.3f}, {auroc['hi']:.3f}]" in text
     assert f"lesion: 400 test cases, {auroc['n_positive']} positive, " in text
-    assert "95% intervals: percentile, patient bootstrap" in text
+    assert f"95% intervals: {auroc['interval']}" in text
     assert "sex = F" in text
     assert "(all negatives)" in text
     assert "aligned - robust" in text
@@ -87,7 +95,7 @@ def test_the_text_has_the_main_numbers_and_ends_with_what_is_missing(evaluation,
 def test_the_text_begins_with_a_warning_if_images_are_taken_as_independent(table):
     scores = table([1, 0] * 10, np.arange(20) % 7)
     scores["patient_id"] = scores["case_id"]
-    text = evaluation_text(evaluate_scores(scores, scores[["case_id"]], settings=FAST))
+    text = evaluation_text(evaluate_scores(scores, scores[["case_id"]], settings=DRAWN))
     assert text.startswith("WARNING: images are treated as independent")
     assert "wide, and likely still too narrow (fewer than 50 images of a class)" in text
 
@@ -101,6 +109,6 @@ def test_the_text_shows_the_spread_over_folds(drawn):
 
 def test_an_interval_without_width_reads_as_its_reason(table):
     scores = table([1] * 6 + [0] * 9, [1.0] * 6 + [0.0] * 9)
-    text = evaluation_text(evaluate_scores(scores, scores[["case_id"]], settings=FAST))
+    text = evaluation_text(evaluate_scores(scores, scores[["case_id"]], settings=DRAWN))
     assert "1.000 [no interval] " in text
     assert "auroc: bootstrap interval has no width: no errors among 6 positive and 9" in text

@@ -34,6 +34,18 @@ def test_robust_auroc_is_on_positives_without_and_negatives_with_the_shortcut(dr
     assert "positives without the shortcut against negatives with it" in robust["definition"]
 
 
+def test_the_other_published_definition_is_on_cases_without_the_shortcut(drawn, row):
+    scores, cases = drawn(n=400)
+    found = evaluate_scores(scores, cases, shortcut="tube", settings=FAST).robust
+    free = cases["tube"] == 0
+    y, score = scores["label"][free], scores["score"][free]
+    absent = row(found, quantity="robust, absent")
+    assert absent["estimate"] == pytest.approx(roc_auc_score(y, score), abs=1e-14)
+    assert (absent["n_positive"], absent["n_negative"]) == ((y == 1).sum(), (y == 0).sum())
+    assert "against negatives without it" in absent["definition"]
+    assert absent["estimate"] != row(found, quantity="robust")["estimate"]
+
+
 def test_a_score_that_is_the_shortcut_has_a_robust_auroc_of_0(drawn, row):
     scores, cases = drawn()
     copied = cases["tube"].astype(float)
@@ -83,7 +95,8 @@ def test_a_blank_shortcut_is_excluded_and_counted(drawn, row):
     blank = np.arange(400) % 4 == 0
     tube = cases["tube"].astype(float).mask(blank)
     found = evaluate_scores(scores, cases.assign(tube=tube), shortcut="tube", settings=FAST)
-    assert found.ledger["exclusions"] == [
+    entries = [e for e in found.ledger["exclusions"] if "probability" not in e["reason"]]
+    assert entries == [
         {
             "method": "m",
             "finding": "lesion",
@@ -128,5 +141,5 @@ def test_every_method_and_finding_has_its_rows(drawn):
     scores, cases = drawn()
     parts = [scores.assign(method=m, finding=f) for m in "ab" for f in ("x", "y")]
     found = evaluate_scores(pd.concat(parts), cases, shortcut="tube", settings=FAST)
-    assert len(found.robust) == 4 * 3
+    assert len(found.robust) == 4 * 4
     assert len(found.grid) == 4 * 4
