@@ -55,8 +55,8 @@ class Estimate:
     reason: str
 
 
-Left = Callable[[], np.ndarray]
-"""The estimate without each patient."""
+Left = Callable[[], tuple[np.ndarray, np.ndarray]]
+"""The estimate without each patient, and the stratum in which each is resampled."""
 
 
 def estimate(
@@ -101,7 +101,9 @@ def estimate(
         limits = percentile(values[1:], settings.confidence, agreed=agreed)
     else:
         how = interval_name(unit, kind="BCa")
-        limits = bca(values[0], values[1:], left_out(), settings.confidence, agreed=agreed)
+        left, stratum = left_out()
+        level = settings.confidence
+        limits = bca(values[0], values[1:], left, level, stratum=stratum, agreed=agreed)
     lo, hi, n_usable, reason = limits
     kind, n = min(used.items(), key=lambda item: item[1])
     is_few = n < FEW and not np.isnan(lo)

@@ -111,13 +111,14 @@ def _exact(
 
 
 def _left_out_values(drawn: Drawn, metric: Metric, name: str, method: int, s: int) -> Left | None:
-    """The estimate without each patient of the slice."""
+    """The estimate without each patient of the slice, and their strata."""
     replicates = drawn.left_out
     if replicates is None:
         return None
     sample = drawn.sample
     own = np.unique(sample.patient[drawn.slices[s].member & (sample.method == method)])
-    return lambda: average_cells(metric, name, replicates)[0][method, s, 1:][own]
+    stratum = np.searchsorted(sample.stratum_start, own, side="right")
+    return lambda: (average_cells(metric, name, replicates)[0][method, s, 1:][own], stratum)
 
 
 def _no_sums(replicates: Replicates, name: str, method: int, s: int) -> str:
