@@ -1,4 +1,4 @@
-"""Decomposition, size-recall curve, worst groups and declared metrics, through `evaluate_scores`."""
+"""Decomposition, recall by size, worst groups and declared metrics, through `evaluate_scores`."""
 
 import numpy as np
 import pandas as pd
