@@ -156,7 +156,8 @@ def _spread(
     for kind, values, axis in (("fold", nanmean(by_fold, axis=0), 0), ("seed", by_seed, 1)):
         known = values[~np.isnan(values)]
         row[f"n_{kind}s"] = n_blocks = int(has_block.any(axis=axis).sum())
-        is_spread = is_shown and n_blocks > 1 and values.size > 1  # else folds are pooled
+        # Pooled folds have one value; folds that lack a class have none.
+        is_spread = is_shown and n_blocks > 1 and len(known) > 0 and values.size > 1
         row[f"{kind}_min"] = float(known.min()) if is_spread else np.nan
         row[f"{kind}_max"] = float(known.max()) if is_spread else np.nan
     return row

@@ -101,3 +101,20 @@ def test_seeds_are_averaged_and_a_case_counts_once(drawn, row):
     found_by_seed = [recall_score(label, s > 0.5) for s in (scores["score"], noisy)]
     sensitivity = row(found, metric="sensitivity")["estimate"]
     assert sensitivity == pytest.approx(np.mean(found_by_seed))
+
+
+def test_decisions_that_only_all_folds_together_define_have_no_spread_over_folds(table, row):
+    # Fold 0 holds the positives and fold 1 the negatives: no fold has a balanced accuracy.
+    label = np.repeat([1, 0], 20)
+    score = label + np.tile([0.0, 0.4, 0.9, -0.7], 10)
+    fold = pd.array(1 - label, dtype="Int64")
+    scores = table(label, score, fold=fold)
+    found = evaluate_scores(scores, scores[["case_id"]], settings=FAST).metrics
+    one = row(found, metric="balanced_accuracy")
+    decided = score > 0.5
+    expected = (decided[:20].mean() + 1 - decided[20:].mean()) / 2
+    assert one["estimate"] == pytest.approx(expected)
+    assert np.isnan([one["fold_min"], one["fold_max"]]).all()
+    assert (
+        row(found, metric="auroc")["reason"] == "undefined: without positives or without negatives"
+    )
