@@ -116,6 +116,10 @@ def size_rows(
                     yield row | missing | {"reason": reason}
                     continue
                 found = interval_of_share(metric, sample, inside, settings)
-                row["sensitivity"] = float((sample.decision[inside] == 1).mean())
+                seeds = sample.seed[inside]
+                found_by_seed = [
+                    (sample.decision[inside[seeds == k]] == 1).mean() for k in np.unique(seeds)
+                ]
+                row["sensitivity"] = float(np.mean(found_by_seed))
                 row |= {"lo": found.lo, "hi": found.hi, "interval": found.how}
                 yield row | {"reason": ""}

@@ -75,6 +75,8 @@ def interval_of_share(
 ) -> Interval:
     """Wilson's interval on the effective number of cases; a case counts once over its seeds.
 
+    Every seed weighs the same, as in the estimate, also where numbers of cases differ.
+
     Args:
         metric: A share of cases.
         sample: The rows of one finding.
@@ -84,9 +86,11 @@ def interval_of_share(
     assert metric.share is not None
     label, decision = sample.positive[rows].astype(np.int8), sample.decision[rows]
     of, that = metric.share(label, decision)
-    n_seeds = max(len(np.unique(sample.seed[rows])), 1)
-    patient = sample.patient[rows]
-    cases = np.bincount(patient[of]) / n_seeds
-    hits = np.bincount(patient[of & that], minlength=len(cases)) / n_seeds
+    patient, seed = sample.patient[rows], sample.seed[rows]
+    n_of_seed = np.bincount(seed[of], minlength=sample.n_seeds)
+    used = n_of_seed[n_of_seed > 0]
+    weight = used.mean() / len(used) / n_of_seed[seed[of]] if len(used) else np.zeros(0)
+    cases = np.bincount(patient[of], weight)
+    hits = np.bincount(patient[of], weight * that[of], len(cases))
     lo, hi, n, how = share_interval(hits, cases, settings.confidence)
     return Interval(lo, hi, how, float(cases.sum() / n) if n > 0 else float("nan"))

@@ -219,3 +219,20 @@ def test_bca_of_a_metric_that_moves_with_prevalence_centres_classes_apart(table,
     expected = stats.bootstrap(parts, f1, n_resamples=20000, method="BCa", rng=rng)
     limits = expected.confidence_interval
     assert [one["lo"], one["hi"]] == pytest.approx([limits.low, limits.high], abs=0.006)
+
+
+def test_seeds_that_call_different_numbers_of_cases_weigh_the_same(table, row):
+    # Seed 0 calls 10 cases and has 9 right, seed 1 calls 100 and has 40 right: PPV is 0.65, with
+    # the interval of 65 % of (10 + 100) / 2 cases.
+    label = np.repeat([1, 0], [60, 140])
+    called = np.zeros((2, 200))
+    called[0, [*range(9), 60]] = 1
+    called[1, [*range(40), *range(80, 140)]] = 1
+    parts = [table(label, called[k], seed=pd.array([k] * 200, dtype="Int64")) for k in (0, 1)]
+    scores = pd.concat(parts)
+    cases = scores[["case_id"]].drop_duplicates()
+    one = row(evaluate_scores(scores, cases, settings=FAST).metrics, metric="ppv")
+    assert one["estimate"] == pytest.approx(0.65)
+    expected = proportion_confint(0.65 * 55, 55, method="wilson")
+    assert [one["lo"], one["hi"]] == pytest.approx(list(expected), abs=1e-9)
+    assert one["design_effect"] == pytest.approx(1.0)

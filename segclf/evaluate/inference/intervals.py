@@ -179,7 +179,7 @@ def effective_cases(hits: np.ndarray, cases: np.ndarray) -> float:
 
     Args:
         hits: (patient,) how many of the patient's cases count.
-        cases: (patient,) out of how many.
+        cases: (patient,) out of how many; a part of a case, where only some seeds have it.
 
     Source:
         The ratio estimator's linearised variance, Kish, Survey Sampling (1965); the four added
@@ -187,8 +187,8 @@ def effective_cases(hits: np.ndarray, cases: np.ndarray) -> float:
     """
     hits, cases = hits[cases > 0].astype(np.float64), cases[cases > 0].astype(np.float64)
     n, n_patients = float(cases.sum()), len(cases)
-    if n_patients < 2 or n <= n_patients:  # single cases are independent
-        return float(n_patients)
+    if n_patients < 2 or n <= n_patients * (1 + 1e-12):  # single cases are independent
+        return min(n, float(n_patients))
     share = (n_patients * hits.sum() / n + 2) / (n_patients + 4)
     of_patients = ((hits - share * cases) ** 2).sum() * n_patients / (n_patients - 1)
     of_cases = (hits * (1 - share) ** 2 + (cases - hits) * share**2).sum() * n / (n - 1)
