@@ -221,10 +221,10 @@ def _independent(
         if members.name == "auroc":
             auroc = drawn.aurocs[members.slices[i]].aurocs[members.method]
             return auroc.value, *auroc_interval(auroc, confidence)[:2]
-        n_cases = row["n_positive" if members.name == "sensitivity" else "n_negative"]
-        n = n_cases / row["design_effect"]
+        n = n_decided[i] / row["design_effect"]
         return row["estimate"], *wilson(row["estimate"], n, confidence)
 
+    n_decided = {i: _n_decided(drawn, members, members.slices[i]) for i in (first, second)}
     one, other = (lambda level, i=i: limits(i, level) for i in (first, second))
     lo, hi = mover(one(settings.confidence), other(settings.confidence))
     p = mover_p(one, other)
@@ -233,3 +233,12 @@ def _independent(
     how = "MOVER of both intervals"
     numbers = {"lo": lo, "hi": hi, "p": p, "se": (inner[1] - inner[0]) / 2}
     return numbers | {"interval": how, "test": how, "reason": ""}
+
+
+def _n_decided(drawn: Drawn, members: _Members, s: int) -> float:
+    """Cases of the share that have a decision, as a mean over seeds."""
+    sample, is_positive = drawn.sample, members.name == "sensitivity"
+    own = drawn.slices[s].member & (sample.method == members.method)
+    own &= (sample.positive == is_positive) & ~np.isnan(sample.decision)
+    n_of_seed = np.bincount(sample.seed[own])
+    return float(n_of_seed[n_of_seed > 0].mean())

@@ -29,11 +29,13 @@ def as_float(row, *names):
     return [float(row[name]) for name in names]
 
 
+@pytest.mark.parametrize("n_blank", [0, 120], ids=["all decided", "some not decided"])
 @pytest.mark.parametrize(("name", "label"), [("sensitivity", 1), ("specificity", 0)])
-def test_shares_of_independent_groups_have_newcombes_interval(apart, row, name, label):
+def test_shares_of_independent_groups_have_newcombes_interval(apart, row, name, label, n_blank):
     scores, cases = apart
+    scores["decision"] = scores["decision"].mask(np.arange(400) < n_blank)
     one = row(compare(scores, cases, ["sex"]), kind="groups", metric=name)
-    own = scores["label"] == label
+    own = (scores["label"] == label) & scores["decision"].notna()
     counts = []
     for sex in "FM":
         part = scores.loc[own & (cases["sex"] == sex)]
