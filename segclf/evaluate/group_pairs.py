@@ -224,7 +224,8 @@ def _independent(
         n = n_decided[i] / row["design_effect"]
         return row["estimate"], *wilson(row["estimate"], n, confidence)
 
-    n_decided = {i: _n_decided(drawn, members, members.slices[i]) for i in (first, second)}
+    shares = () if members.name == "auroc" else (first, second)
+    n_decided = {i: _n_decided(drawn, members, members.slices[i]) for i in shares}
     one, other = (lambda level, i=i: limits(i, level) for i in (first, second))
     lo, hi = mover(one(settings.confidence), other(settings.confidence))
     p = mover_p(one, other)
