@@ -17,7 +17,6 @@ OF_SUMS = [name for name, metric in ALL.items() if metric.sums is not None]
 MISSING_CLASSES = {
     "without positives or without negatives": {0, 1},
     "without positives": {1},
-    "without negatives": {0},
     "without two kinds of labels and of decisions": {0, 1},
     "without positives, negatives or positive calls": {0, 1},
     "without positives, negatives or negative calls": {0, 1},
@@ -25,13 +24,28 @@ MISSING_CLASSES = {
     "without negative calls": set(),
     "without cases": set(),
 }
-"""What a metric says of itself, and without which class it has no value."""
+"""What a metric of both classes says of itself, and without which class it has no value."""
+
+
+def missing_classes(metric):
+    if metric.uses == "both":
+        return MISSING_CLASSES[metric.undefined_for]
+    return {1} if metric.uses == "positives" else {0}
 
 
 def value_of(metric):
     if metric.needs in ("score", "probability"):
         return SCORE
-    return (SCORE > 0.35).astype(int)
+    value = (SCORE > 0.35).astype(int)
+    return value if metric.needs == "decision" or metric.is_fraction else 7 * value  # mm, mm2
+
+
+def best_and_worst(metric):
+    """Values of cases: of masks they are measured already, of all else compared with labels."""
+    if metric.needs != "mask":
+        return LABEL, 1 - LABEL
+    best = np.full(10, int(metric.higher_is_better))
+    return best, 1 - best
 
 
 @pytest.fixture(params=ALL, ids=str)
@@ -40,14 +54,17 @@ def metric(request):
 
 
 def test_a_metric_says_when_it_is_undefined(metric):
-    assert metric.undefined_for in MISSING_CLASSES
+    if metric.uses == "both":
+        assert metric.undefined_for in MISSING_CLASSES
+    else:
+        assert metric.undefined_for.startswith(f"without {metric.uses}")
 
 
 def test_one_class_gives_nan_exactly_where_the_metric_says_so(metric):
     for label in (0, 1):
         value = value_of(metric)[label == LABEL]
         of_one_class = metric.function(np.full(len(value), label), value, np.ones(len(value)))
-        assert np.isnan(of_one_class) == (1 - label in MISSING_CLASSES[metric.undefined_for])
+        assert np.isnan(of_one_class) == (1 - label in missing_classes(metric))
 
 
 def test_a_metric_of_one_class_does_not_look_at_the_other(metric):
@@ -84,22 +101,22 @@ def test_a_weight_of_k_is_the_case_k_times(metric):
 
 def test_a_perfect_method_has_the_best_value(metric):
     # Where neither more nor less is better, sure probabilities have no value: no logit.
-    perfect = metric.function(LABEL, LABEL, WEIGHT)
+    best, worst = best_and_worst(metric)
+    perfect = metric.function(LABEL, best, WEIGHT)
     if metric.higher_is_better is None:
         assert np.isnan(perfect)
         return
     if metric.is_fraction:
         assert perfect == (1.0 if metric.higher_is_better else 0.0)
     sign = 1 if metric.higher_is_better else -1
-    others = [value_of(metric), 1 - LABEL, 1 - value_of(metric)]
-    for value in others:
+    for value in (value_of(metric), worst):
         assert sign * (perfect - metric.function(LABEL, value, WEIGHT)) > -1e-12
-    assert sign * (perfect - metric.function(LABEL, 1 - LABEL, WEIGHT)) > 0.05
+    assert sign * (perfect - metric.function(LABEL, worst, WEIGHT)) > 0.05
 
 
 def test_the_value_lies_between_0_and_1_where_the_metric_says_so_and_only_there(metric):
     constant = np.full(10, 0.4)  # as calibrated as can be
-    values = [value_of(metric), 1 - value_of(metric), 1 - LABEL]
+    values = [value_of(metric), 1 - np.minimum(value_of(metric), 1), *best_and_worst(metric)]
     values += [constant] if metric.needs == "probability" else []
     found = np.array([metric.function(LABEL, value, WEIGHT) for value in values], np.float64)
     found = np.append(found, metric.function(LABEL, constant > 2, np.ones(10)))
