@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from segclf.core.errors import UsageError
 from segclf.core.settings import EvaluateSettings
 from segclf.evaluate import evaluate_scores, evaluation_text, write_evaluation
+from segclf.evaluate.output import read_evaluation
 
 FAST = EvaluateSettings(n_boot=50)
 DRAWN = EvaluateSettings(n_boot=50, interval="percentile")
@@ -32,13 +34,28 @@ def test_the_files_hold_the_tables(evaluation, tmp_path):
     write_evaluation(tmp_path, evaluation)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("comparisons.csv", "decomposition.csv", "evaluation.json", "gaps.csv", "grid.csv"),
-        *("ledger.json", "metrics.csv", "metrics.parquet", "robust.csv", "size_recall.csv"),
+        *("groups.parquet", "ledger.json", "metrics.csv", "metrics.parquet", "robust.csv"),
+        *("scores.parquet", "size_recall.csv"),
     ]
     from_parquet = pd.read_parquet(tmp_path / "metrics.parquet").drop(columns="data")
     pd.testing.assert_frame_equal(from_parquet, evaluation.metrics, check_dtype=False)
     from_csv = pd.read_csv(tmp_path / "metrics.csv", keep_default_na=False, na_values=[""])
     np.testing.assert_allclose(from_csv["estimate"], evaluation.metrics["estimate"], rtol=1e-15)
     assert from_csv["n_cases"].tolist() == evaluation.metrics["n_cases"].tolist()
+
+
+def test_what_was_written_is_read_again_with_its_scores_and_groups(evaluation, tmp_path):
+    with pytest.raises(UsageError, match="no finished evaluation"):
+        read_evaluation(tmp_path)
+    write_evaluation(tmp_path, evaluation)
+    found = read_evaluation(tmp_path)
+    pd.testing.assert_frame_equal(found["scores"], evaluation.scores.reset_index(drop=True))
+    by_case = dict(zip(evaluation.groups["case_id"], evaluation.groups["sex"], strict=True))
+    assert found["groups"]["sex"].to_dict() == by_case
+    compared = found["comparisons"]["difference"].to_numpy(dtype=float)
+    expected = evaluation.comparisons["difference"].to_numpy(dtype=float)
+    np.testing.assert_allclose(compared, expected, rtol=1e-14)
+    assert found["ledger"]["by"] == evaluation.ledger["by"]
 
 
 def test_every_file_says_which_data_it_is_from(evaluation, tmp_path):
