@@ -32,9 +32,10 @@ def decomposition_rows(
 ) -> Iterator[Row]:
     """AUROC of each group's positives against each group's negatives, and of all pairs.
 
-    Pairs are those inside a fold and seed; the mean over these is shown. 'same' is over all
-    pairs of one group, 'other' over those of two, 'all' over all: the pooled AUROC is the mean
-    of the first two, weighted by their share of pairs.
+    'same' is over all pairs of one group, 'other' over those of two, 'all' over all: without folds
+    the pooled AUROC is the mean of the first two, weighted by their share of pairs. With folds or
+    seeds, pairs are those inside each, and the mean over them is shown, so that this holds inside
+    each and only nearly for the means.
 
     Args:
         sample: The rows of one finding.

@@ -203,9 +203,11 @@ def _mcnemar(pair: _Pair, s: int, *, is_positive: bool) -> Row:
     first, second = (r[0][np.searchsorted(k, both)] for r, k in zip(right, keys, strict=True))
     patient = sample.patient[right[0][1][np.searchsorted(keys[0], both)]]
     found = mcnemar(first, second, patient)
+    row: Row = {"p": found.p_exact, "test": "McNemar, exact over patients"}
     if np.isnan(found.p_exact):
-        return {"p": found.p_cases, "test": "McNemar, clustered (Obuchowski)"}
-    return {"p": found.p_exact, "test": "McNemar, exact over patients"}
+        row = {"p": found.p_cases, "test": "McNemar, clustered (Obuchowski)"}
+    n_left = len(keys[0]) + len(keys[1]) - 2 * len(both)
+    return row | ({"reason": f"p leaves out {n_left} cases that one decided"} if n_left else {})
 
 
 def improvement_rows(
