@@ -23,6 +23,7 @@ from segclf.core.statstable import read_statistics
 from segclf.evaluate import (
     Evaluation,
     evaluate_scores,
+    marked,
     overlap_rows,
     read_outside,
     target_sizes,
@@ -252,7 +253,7 @@ def evaluate(
             frame = as_test(frame.iloc[:0], table, exp.folds())
         rows = overlap_rows(statistics, with_sizes(frame, sizes), t=0.5, **shared)
         with atomic_path(folder / "overlap.csv") as part:
-            rows.to_csv(part, index=False)
+            marked(rows, evaluation.ledger).to_csv(part, index=False)
     _record(exp, "/".join(parts))
     return folder, evaluation
 

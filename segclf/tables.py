@@ -17,6 +17,7 @@ from segclf.evaluate import (
     read_outside,
     write_evaluation,
 )
+from segclf.evaluate.output import TABLES
 
 
 def evaluate_tables(
@@ -38,7 +39,7 @@ def evaluate_tables(
         out: Folder of the results; one that holds anything else than results is refused.
         by: Columns to group by.
         shortcut: Column of a feature that should not matter.
-        overrides: `evaluate.n_boot=2000`-style settings, and `seed=1`.
+        overrides: `evaluate.n_boot=2000`-style settings, `seed=1`, `unit_name=study`.
 
     Raises:
         DataError: A table cannot be used.
@@ -47,7 +48,7 @@ def evaluate_tables(
     _check_folder(out)
     values: dict[str, Any] = {}
     assign(values, overrides)
-    seed = int(values.pop("seed", 0))
+    seed, unit_name = int(values.pop("seed", 0)), str(values.pop("unit_name", "patient"))
     settings = validated(
         EvaluateSettings,
         values.pop("evaluate", {}),
@@ -71,6 +72,7 @@ def evaluate_tables(
         settings=settings,
         roles=tables.roles,
         seed=seed,
+        unit_name=unit_name,
         n_threads=os.cpu_count() or 1,
     )
     evaluation.ledger["notes"] += [*tables.notes, *_shared_patients(tables.scores)]
@@ -99,6 +101,7 @@ def report_tables(folder: Path) -> Path:
         question=question,
         counts=_counts(scores),
         about=ledger["notes"],
+        unit_name=ledger["unit"] if ledger["unit"] != "image" else "patient",
         **found,
     )
     return write_report(folder, content)
@@ -129,9 +132,15 @@ def _counts(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_folder(out: Path) -> None:
-    if out.exists() and not (out / "evaluation.json").is_file() and any(out.iterdir()):
+    ours = {
+        f"{name}.{kind}" for name in (*TABLES, "scores", "groups") for kind in ("csv", "parquet")
+    }
+    ours |= {"evaluation.json", "ledger.json", "index.html"}
+    found = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    foreign = [name for name in found if name not in ours and not name.endswith((".svg", ".part"))]
+    if foreign:
         raise UsageError(
-            f"the folder {out.name!r} holds something else.",
+            f"the folder {out.name!r} holds something else: {foreign[0]!r}.",
             where="--out",
             expected="a new or empty folder, or one of an earlier evaluation",
             fix="name another folder: --out my_evaluation",

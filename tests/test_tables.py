@@ -107,6 +107,8 @@ def test_a_threshold_from_test_cases_is_refused_and_if_allowed_marked_everywhere
     assert json.loads((tmp_path / "evaluation/evaluation.json").read_text())["exploratory"]
     run("report", "--evaluation", "evaluation")
     assert "EXPLORATORY" in (tmp_path / "evaluation/index.html").read_text()
+    for path in (tmp_path / "evaluation").glob("*.csv"):
+        assert pd.read_csv(path)["caution"].str.contains("exploratory").all(), path.name
 
 
 def test_images_without_patients_are_called_independent_in_every_output(run, tmp_path):
@@ -134,6 +136,9 @@ def test_patients_in_test_and_validation_are_said(run, tmp_path):
         (("--margin", "auroc=-1"), "margins.auroc = -1 does not fit"),
         (("--interval", "wald"), "interval = 'wald' does not fit"),
         (("--unit", "volume"), "there is no column called 'volume_id'"),
+        (("--margin", "aurok=0.1"), "there is no metric called 'aurok'"),
+        (("--set", "evaluate.prespecified=[sx]"), "there is no column of --by called 'sx'"),
+        (("--by", "all"), "a column called 'all' cannot make groups"),
     ],
 )
 def test_options_that_cannot_be_say_what_is_wrong(run, words, wrong):
@@ -148,6 +153,14 @@ def test_a_folder_with_something_else_is_left_alone(run, tmp_path):
     done = run(*COMMAND)
     assert "the folder 'evaluation' holds something else" in str(done.exception)
     assert [p.name for p in (tmp_path / "evaluation").iterdir()] == ["notes.txt"]
+
+
+def test_a_killed_evaluation_can_be_made_again(run, tmp_path):
+    assert run(*COMMAND).exit_code == 0
+    (tmp_path / "evaluation/evaluation.json").unlink()  # as after a kill: it is written last
+    assert "no finished evaluation" in str(run("report", "--evaluation", "evaluation").exception)
+    assert run(*COMMAND).exit_code == 0
+    assert run("report", "--evaluation", "evaluation").exit_code == 0
 
 
 def test_a_report_of_no_evaluation_says_what_to_run(run):

@@ -16,8 +16,8 @@ from segclf.evaluate.metrics import METRICS
 from segclf.evaluate.sample import Sample
 
 DECOMPOSITION_COLUMNS = (
-    *("method", "finding", "group_column", "positives", "negatives", "auroc", "share_of_pairs"),
-    *("n_positive", "n_negative"),
+    *("method", "finding", "group_column", "pairs", "positives", "negatives", "auroc"),
+    *("share_of_pairs", "n_positive", "n_negative"),
 )
 SIZE_COLUMNS = (
     *("method", "finding", "column", "low", "high", "n_positive", "n_patients", "sensitivity"),
@@ -32,8 +32,9 @@ def decomposition_rows(
 ) -> Iterator[Row]:
     """AUROC of each group's positives against each group's negatives, and of all pairs.
 
-    'same' is over all pairs of one group, 'other' over those of two, 'all' over all: without folds
-    the pooled AUROC is the mean of the first two, weighted by their share of pairs. With folds or
+    The column `pairs` is 'groups' for one group against one, 'within' over all pairs of one group,
+    'across' over those of two, 'all' over all: without folds the pooled AUROC is the mean of within
+    and across, weighted by their share of pairs. With folds or
     seeds, pairs are those inside each, and the mean over them is shown, so that this holds inside
     each and only nearly for the means.
 
@@ -65,14 +66,16 @@ def decomposition_rows(
             used = [g for g in range(n_groups) if counts[0][g] + counts[1][g] > 0]
             for i in used:
                 for j in used:
-                    row = {"positives": grouping.names[i], "negatives": grouping.names[j]}
+                    row: Row = {"pairs": "groups"}
+                    row |= {"positives": grouping.names[i], "negatives": grouping.names[j]}
                     row |= {"auroc": float(mean[i, j]), "share_of_pairs": n_pairs[i, j] / whole}
                     row |= {"n_positive": int(counts[0][i]), "n_negative": int(counts[1][j])}
                     yield shared | row
             is_same = np.eye(n_groups, dtype=bool)
-            for name, pairs in (("same", is_same), ("other", ~is_same), ("all", is_same | True)):
+            mixes = {"within": is_same, "across": ~is_same, "all": is_same | True}
+            for name, pairs in mixes.items():
                 auroc = nanmean(np.array([part.mix(pairs) for part in parts]), axis=0)
-                row = {"positives": name, "negatives": name, "auroc": float(auroc)}
+                row = {"pairs": name, "positives": "", "negatives": "", "auroc": float(auroc)}
                 row["share_of_pairs"] = float(np.where(pairs, n_pairs, 0).sum() / whole)
                 row |= {"n_positive": int(counts[0].sum()), "n_negative": int(counts[1].sum())}
                 yield shared | row

@@ -1,12 +1,11 @@
 """The table of comparisons: families of tests, adjusted p values and verdicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.evaluate.estimates import Row
-from segclf.evaluate.groups import AND
 from segclf.evaluate.inference.equivalence import equivalence_p, verdict_of_p
 from segclf.evaluate.inference.multiplicity import benjamini_hochberg, holm
 
@@ -17,6 +16,8 @@ COMPARISON_COLUMNS = (
     *("n_cases", "n_patients", "n_positive", "n_negative", "n_seeds", "seed_sd_first"),
     *("seed_sd_second", "n_usable", "reason"),
 )
+SHORTCUT = "shortcut: "
+"""Before the name of a shortcut, where a group column would stand."""
 HOLM, BH = "Holm", "Benjamini-Hochberg"
 _ADJUST: dict[str, Callable[[np.ndarray], np.ndarray]] = {HOLM: holm, BH: benjamini_hochberg}
 
@@ -27,7 +28,9 @@ def blank(**known: object) -> Row:
     return dict.fromkeys(COMPARISON_COLUMNS, np.nan) | dict.fromkeys(texts, "") | known
 
 
-def adjust(rows: Sequence[Row], settings: EvaluateSettings) -> list[Row]:
+def adjust(
+    rows: Sequence[Row], settings: EvaluateSettings, *, intersections: Collection[str]
+) -> list[Row]:
     """The rows with family, adjusted p values, and verdicts.
 
     A family is all that was asked of one finding: all comparisons of prespecified columns
@@ -39,10 +42,11 @@ def adjust(rows: Sequence[Row], settings: EvaluateSettings) -> list[Row]:
         rows: From `method_rows` and `group_rows`, each with `se` and `df` of its difference and
             `sign`, -1 where less is better.
         settings: `prespecified`, `margins` and `confidence`.
+        intersections: Group columns that are intersections.
     """
     families: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        row["family"], row["adjusted_by"] = _family(row, settings)
+        row["family"], row["adjusted_by"] = _family(row, settings, intersections)
         row["margin"] = settings.margins.get(str(row["metric"]), np.nan)
         if not np.isnan(row["margin"]) and not np.isnan(row["se"]):
             row["p_equivalence"] = equivalence_p(
@@ -68,13 +72,15 @@ def adjust(rows: Sequence[Row], settings: EvaluateSettings) -> list[Row]:
     return [{name: row[name] for name in COMPARISON_COLUMNS} for row in rows]
 
 
-def _family(row: Row, settings: EvaluateSettings) -> tuple[str, str]:
-    column = str(row["group_column"])
+def _family(
+    row: Row, settings: EvaluateSettings, intersections: Collection[str]
+) -> tuple[str, str]:
+    column, kind, metric = (str(row[name]) for name in ("group_column", "kind", "metric"))
     if column in settings.prespecified:
         return "prespecified groups", HOLM
-    if AND in column:
-        return f"{row['kind']} in intersections, {row['metric']}", BH
-    if column.startswith("shortcut "):
-        return f"{row['kind']}, robust {row['metric']}", HOLM
-    where = " in groups" if row["kind"] == "methods" and column != "all" else ""
-    return f"{row['kind']}{where}, {row['metric']}", HOLM
+    if column in intersections:
+        return f"{kind} in intersections, {metric}", BH
+    if kind == "methods" and row["group"] == "robust" and column.startswith(SHORTCUT):
+        return f"{kind}, robust {metric}", HOLM
+    where = " in groups" if kind == "methods" and column != "all" else ""
+    return f"{kind}{where}, {metric}", HOLM

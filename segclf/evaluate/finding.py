@@ -12,6 +12,7 @@ from segclf.core.randomness import seed_of
 from segclf.evaluate.decomposition import decomposition_rows, size_rows
 from segclf.evaluate.estimates import Row, average_cells
 from segclf.evaluate.exact import slice_aurocs
+from segclf.evaluate.families import SHORTCUT
 from segclf.evaluate.gaps import gap_rows
 from segclf.evaluate.group_pairs import group_rows
 from segclf.evaluate.groups import Grouping
@@ -73,7 +74,7 @@ def evaluate_finding(sample: Sample, place: np.ndarray, plan: Plan) -> dict[str,
         found["robust"], found["grid"] = shortcut_rows(
             sample, plan.shortcut, rest, settings, unit=plan.unit
         )
-        named = replace(slices[n_groups], column=f"shortcut {plan.shortcut}", group="robust")
+        named = replace(slices[n_groups], column=f"{SHORTCUT}{plan.shortcut}", group="robust")
         compared = _part(every, slice(0, n_groups + 1), plan.metrics)
         compared = replace(compared, slices=[*slices[:n_groups], named])
         robust = average_cells(METRICS["auroc"], "auroc", rest.replicates)[0][:, 0]
@@ -133,7 +134,10 @@ def _part(drawn: Drawn, which: slice, metrics: Mapping[str, Metric]) -> Drawn:
 
 def _slices(sample: Sample, grouping: Grouping, place: np.ndarray) -> list[Slice]:
     """One slice per group; a case that is not in the case table belongs to 'missing'."""
+    against = "of the group"
+    if grouping.positives_only:
+        against = "all" if grouping.negatives is None else "of the group but for its size"
     return [
-        Slice(grouping.column, name, member, grouping.positives_only)
+        Slice(grouping.column, name, member, grouping.positives_only, against)
         for name, member in grouping.members(place, sample.positive)
     ]

@@ -21,6 +21,8 @@ NOTE = (
     "raw: estimates of groups are noisy, so the largest difference exceeds the true one even "
     "where all groups are equal; corrected: less what that noise adds"
 )
+SAME_PREVALENCE = 1.1
+"""Largest over smallest prevalence of groups that count as equally prevalent."""
 _KEYS = ("method", "finding", "group_column", "metric")
 
 
@@ -63,6 +65,8 @@ def gap_rows(
 
 def _gap(groups: list[Estimated], settings: EvaluateSettings, seed: int) -> Row:
     metric = groups[0].metric
+    if metric.uses_prevalence and (differ := _prevalences_differ(groups)):
+        return _no_gap(groups, differ)
     estimate = np.array([_value(one) for one in groups])
     replicates = np.stack([one.replicates for one in groups])
     replicates[np.isnan(estimate)] = np.nan
@@ -96,6 +100,26 @@ def _gap(groups: list[Estimated], settings: EvaluateSettings, seed: int) -> Row:
         if not np.isnan(bounds).all():
             row["worst_bound"] = float(np.nanmin(bounds) if is_high else np.nanmax(bounds))
     return row | {"reason": found.reason}
+
+
+def _prevalences_differ(groups: list[Estimated]) -> str:
+    """Why a metric that moves with the prevalence cannot compare these groups; '' if it can."""
+    known = [one.row["prevalence"] for one in groups if not np.isnan(_value(one))]
+    known = [value for value in known if not np.isnan(value)]
+    if len(known) < 2 or max(known) <= SAME_PREVALENCE * min(known):
+        return ""
+    return (
+        f"not compared: it moves with the prevalence, which is {min(known):.3g} to "
+        f"{max(known):.3g} in these groups; give --deploy-prevalence where a metric has it"
+    )
+
+
+def _no_gap(groups: list[Estimated], reason: str) -> Row:
+    missing = [one.row for one in groups if np.isnan(_value(one))]
+    row: Row = dict.fromkeys(GAP_COLUMNS, np.nan) | {"worst_group": None, "best_group": None}
+    row |= {"n_groups": len(groups) - len(missing), "n_boot_usable": 0, "note": NOTE}
+    left_out = " | ".join(f"{row['group']}: {row['reason']}" for row in missing)
+    return row | {"left_out": left_out, "reason": reason}
 
 
 def _fill_shrunken(

@@ -39,6 +39,9 @@ class Grouping:
     """Every case is in one group; False for slices, which may overlap."""
     levels: np.ndarray | None = None
     """(group, factor) level in each part of an intersection; None for other groupings."""
+    negatives: np.ndarray | None = None
+    """Like `member`: the negatives that positives of a group are compared with, where only some
+    parts of an intersection are derived; None is all."""
 
     def members(self, place: np.ndarray, positive: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Each group's name and rows; groups for the rest only where they are not empty.
@@ -50,7 +53,10 @@ class Grouping:
         for i, name in enumerate(self.names):
             own = self.member[i][place] & (positive if self.positives_only else True)
             if i < self.n_asked or own.any():
-                yield name, own | ~positive if self.positives_only else own
+                against = (
+                    ~positive if self.negatives is None else self.negatives[i][place] & ~positive
+                )
+                yield name, own | against if self.positives_only else own
 
 
 def group_cases(by: str, cases: pd.DataFrame, *, roles: Mapping[str, str]) -> Grouping:
@@ -59,7 +65,8 @@ def group_cases(by: str, cases: pd.DataFrame, *, roles: Mapping[str, str]) -> Gr
     Args:
         by: A column; a column with bins, `age_years:[0,40),[40,60),[60,)` or
             `age_years:quantiles=4`; an intersection of such, `sex*site`; or columns of 0 and 1
-            whose cases with 1 are slices that may overlap, `tube+pacemaker`. A column of many
+            whose cases with 1 are slices that may overlap, `tube+pacemaker`; blanks of a slice
+            are a group of their own. A column of many
             numbers that is derived from the truth, such as a target size, is cut into quartiles.
         cases: One row per case.
         roles: Role of columns; `id` ones are refused, `derived` ones cut positives only.
@@ -68,6 +75,13 @@ def group_cases(by: str, cases: pd.DataFrame, *, roles: Mapping[str, str]) -> Gr
         UsageError: A column is unknown, identifies cases, needs bins, or has too many values;
             the bins cannot be read, overlap, or are put on text; or a slice is not 0 and 1.
     """
+    if by.partition(":")[0].strip() == "all":
+        raise UsageError(
+            "a column called 'all' cannot make groups.",
+            where=f"--by {by}",
+            expected="another name: rows of all cases are called 'all'",
+            fix="rename the column",
+        )
     if by not in cases.columns and "*" in by:
         return _intersect(by, [group_cases(part, cases, roles=roles) for part in by.split("*")])
     if by not in cases.columns and "+" in by and ":" not in by:
@@ -109,6 +123,15 @@ def _intersect(by: str, parts: list[Grouping]) -> Grouping:
             for combination in levels
         ]
     )
+    plain = [i for i, part in enumerate(parts) if not part.positives_only]
+    negatives = None
+    if plain and len(plain) < len(parts):
+        negatives = np.stack(
+            [
+                np.logical_and.reduce([parts[i].member[combination[i]] for i in plain])
+                for combination in levels
+            ]
+        )
     names = [
         AND.join(p.names[k] for p, k in zip(parts, combination, strict=True))
         for combination in levels
@@ -121,15 +144,19 @@ def _intersect(by: str, parts: list[Grouping]) -> Grouping:
         positives_only=any(part.positives_only for part in parts),
         is_partition=all(part.is_partition for part in parts),
         levels=levels,
+        negatives=negatives,
     )
 
 
 def _overlap(by: str, cases: pd.DataFrame, roles: Mapping[str, str]) -> Grouping:
     columns = [part.strip() for part in by.split("+")]
     present = [parse_shortcut(c, cases, roles=roles, option="--by")[1] for c in columns]
-    member = np.stack([np.append(values == 1, False) for values in present])
+    asked = [np.append(values == 1, False) for values in present]
+    rest = [np.append(np.isnan(values), True) for values in present]
+    names = (*columns, *(f"{column} {MISSING}" for column in columns))
     is_derived = any(roles.get(column) == "derived" for column in columns)
-    return Grouping(by, tuple(columns), len(columns), member, is_derived, is_partition=False)
+    member = np.stack([*asked, *rest])
+    return Grouping(by, names, len(columns), member, is_derived, is_partition=False)
 
 
 def check_cases(cases: pd.DataFrame) -> None:

@@ -10,6 +10,10 @@ from segclf.evaluate.decide import EXPLORATORY
 from segclf.evaluate.estimates import Row
 from segclf.evaluate.sample import Sample
 
+AS_ASKED = (
+    "images are treated as independent, as --unit case asks: if patients have several, the "
+    "intervals are too narrow"
+)
 INDEPENDENT = (
     "images are treated as independent: no column says which belong together; if some do, the "
     "intervals are too narrow"
@@ -65,6 +69,7 @@ def make_ledger(
     source = settings.threshold_from
     is_exploratory = source is not None and source.split(":")[0] == "test"
     notes = [EXPLORATORY] if is_exploratory else []
+    independent = [AS_ASKED if settings.unit == "case" else INDEPENDENT] if is_independent else []
     return {
         "unit": unit,
         "images_independent": is_independent,
@@ -80,8 +85,13 @@ def make_ledger(
         "n_rows": len(scores),
         "n_rows_evaluated": len(rows),
         "exclusions": exclusions,
-        "notes": [*([INDEPENDENT] if is_independent else []), *notes],
+        "notes": [*independent, *notes],
     }
+
+
+def nothing_of(method: str, finding: str) -> Row:
+    """The entry of a method that scored no test case of a finding."""
+    return _entry(method, finding, "the method scored no test case of this finding", 0, 0)
 
 
 def _entry(method: str, finding: str, reason: str, n_rows: int, n_cases: int) -> Row:

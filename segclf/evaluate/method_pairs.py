@@ -16,6 +16,7 @@ from segclf.evaluate.inference.decompose import relative_improvement
 from segclf.evaluate.inference.mcnemar import mcnemar
 from segclf.evaluate.inference.missing import join
 from segclf.evaluate.inference.seeds import SeedDifference, compare_seeds
+from segclf.evaluate.metrics import Metric
 from segclf.evaluate.resample import resample
 from segclf.evaluate.rows import Drawn, count_slice
 from segclf.evaluate.sample import Sample, Slice
@@ -40,19 +41,17 @@ def method_rows(drawn: Drawn, settings: EvaluateSettings, *, seed: int, unit: st
         unit: The word for a patient.
     """
     for first, second in combinations(range(len(drawn.sample.methods)), 2):
-        pair = _pair(drawn, first, second, settings, seed)
+        pairs = {
+            needs: _pair(drawn, first, second, needs, settings, seed)
+            for needs in dict.fromkeys(metric.needs for metric in drawn.metrics.values())
+        }
         for s, part in enumerate(drawn.slices):
-            counts = count_slice(pair.drawn.sample, part.member[pair.rows] & pair.is_first)
-            names = OVERALL if part.column == "all" else IN_GROUPS
-            for name, metric in pair.drawn.metrics.items():
-                is_wanted = name in names or (
-                    part.column == "all" and name.startswith("net_benefit@")
-                )
+            for name, metric in drawn.metrics.items():
+                pair = pairs[metric.needs]
+                if pair is None or not _is_compared(name, part, metric):
+                    continue
+                counts = count_slice(pair.drawn.sample, part.member[pair.rows] & pair.is_first)
                 small = [n for n in counts.used_by(metric).values() if n < settings.min_group]
-                if not is_wanted or (part.shares_negatives and metric.uses == "negatives"):
-                    continue
-                if metric.needs == "probability" and not pair.has_probabilities:
-                    continue
                 row = blank(
                     kind="methods",
                     finding=pair.drawn.sample.finding,
@@ -70,16 +69,24 @@ def method_rows(drawn: Drawn, settings: EvaluateSettings, *, seed: int, unit: st
                 row |= {"se": np.nan, "df": np.inf}
                 if small:
                     reason = f"fewer than {settings.min_group} {unit}s of a class have both methods"
-                    yield row | {"reason": reason}
+                    yield row | {"reason": join(reason, pair.note)}
                     continue
                 df = max(min(counts.used_by(metric).values()) - 1, 1)
                 found = _compare(pair, name, s, df, settings, seed)
                 yield row | found | {"reason": join(str(found["reason"]), pair.note)}
 
 
+def _is_compared(name: str, part: Slice, metric: Metric) -> bool:
+    if part.shares_negatives and (metric.uses == "negatives" or metric.uses_prevalence):
+        return False
+    if part.column != "all":
+        return name in IN_GROUPS
+    return name in OVERALL or name.startswith("net_benefit@")
+
+
 @dataclass(frozen=True)
 class _Pair:
-    """Two methods, restricted to the cases that both scored."""
+    """Two methods, restricted to the cases for which both have what a metric needs."""
 
     drawn: Drawn
     methods: tuple[int, int]
@@ -87,37 +94,52 @@ class _Pair:
     """Indices of the kept rows among those of the whole sample."""
     is_first: np.ndarray
     """(kept row,) bool."""
-    has_probabilities: bool
     note: str
 
 
-def _pair(drawn: Drawn, first: int, second: int, settings: EvaluateSettings, seed: int) -> _Pair:
+def _pair(
+    drawn: Drawn, first: int, second: int, needs: str, settings: EvaluateSettings, seed: int
+) -> _Pair | None:
+    """The pair for metrics of one kind; None if no case has both, as without probabilities."""
     sample = drawn.sample
     key = sample.case * sample.n_folds + sample.fold
-    one, other = (np.unique(key[sample.method == m]) for m in (first, second))
-    note = ""
-    if np.array_equal(one, other):
-        rows, methods = np.arange(len(key)), (first, second)
-    else:
+    value = {"decision": sample.decision, "probability": sample.probability}
+    is_known = ~np.isnan(value.get(needs, sample.score))
+    one, other = (np.unique(key[(sample.method == m) & is_known]) for m in (first, second))
+    if not len(one) or not len(other):
+        return None
+    rows, methods, note = np.arange(len(key)), (first, second), ""
+    if not np.array_equal(one, other):
         both = np.intersect1d(one, other)
-        is_kept = np.isin(sample.method, (first, second)) & np.isin(key, both)
-        rows, methods = np.flatnonzero(is_kept), (0, 1)
-        sample = _restrict(sample, rows, (first, second))
-        slices = [replace(part, member=part.member[rows]) for part in drawn.slices]
-        n_boot = settings.n_boot
-        drawn = Drawn(
-            sample=sample,
-            slices=slices,
-            metrics=drawn.metrics,
-            replicates=resample(sample, slices, drawn.metrics, n_boot=n_boot, seed=seed),
-            left_out=None,
-            aurocs=[slice_aurocs(sample, part.member, 2) for part in slices],
-        )
+        is_kept = np.isin(sample.method, methods) & np.isin(key, both) & is_known
+        rows = np.flatnonzero(is_kept)
+        drawn = _redraw(drawn, rows, methods, needs, settings, seed)
         n_left = len(one) + len(other) - 2 * len(both)
-        note = f"{n_left} cases that only one method scored are left out"
-    is_known = ~np.isnan(sample.probability)
-    has_both = all(is_known[sample.method == m].any() for m in methods)
-    return _Pair(drawn, methods, rows, sample.method == methods[0], has_both, note)
+        note = f"{n_left} cases of which only one method has a {needs} are left out"
+        methods = (0, 1)
+    return _Pair(drawn, methods, rows, drawn.sample.method == methods[0], note)
+
+
+def _redraw(
+    drawn: Drawn,
+    rows: np.ndarray,
+    methods: tuple[int, int],
+    needs: str,
+    settings: EvaluateSettings,
+    seed: int,
+) -> Drawn:
+    """The same patients drawn again, with some of the rows."""
+    sample = _restrict(drawn.sample, rows, methods)
+    slices = [replace(part, member=part.member[rows]) for part in drawn.slices]
+    metrics = {name: metric for name, metric in drawn.metrics.items() if metric.needs == needs}
+    return Drawn(
+        sample=sample,
+        slices=slices,
+        metrics=metrics,
+        replicates=resample(sample, slices, metrics, n_boot=settings.n_boot, seed=seed),
+        left_out=None,
+        aurocs=[slice_aurocs(sample, part.member, 2) for part in slices],
+    )
 
 
 def _restrict(sample: Sample, rows: np.ndarray, methods: tuple[int, int]) -> Sample:
@@ -206,8 +228,7 @@ def _mcnemar(pair: _Pair, s: int, *, is_positive: bool) -> Row:
     row: Row = {"p": found.p_exact, "test": "McNemar, exact over patients"}
     if np.isnan(found.p_exact):
         row = {"p": found.p_cases, "test": "McNemar, clustered (Obuchowski)"}
-    n_left = len(keys[0]) + len(keys[1]) - 2 * len(both)
-    return row | ({"reason": f"p leaves out {n_left} cases that one decided"} if n_left else {})
+    return row
 
 
 def improvement_rows(

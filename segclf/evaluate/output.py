@@ -23,22 +23,33 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Write `metrics.csv` and `.parquet`, the other tables as CSV, `scores.parquet`, `ledger.json`.
 
     `evaluation.json` holds the main numbers in short and is written last: where it is, the
-    others are complete. Every table carries the column `data` (`user` or `phantom`).
+    others are complete. Every table carries the columns of `marked`.
     """
     folder = Path(folder)
-    data = evaluation.ledger["data"]
+    for name in ("evaluation.json", "index.html"):  # what would vouch for a mixture of two
+        (folder / name).unlink(missing_ok=True)
     for name in TABLES:
-        table = getattr(evaluation, name).assign(data=data)
+        table = marked(getattr(evaluation, name), evaluation.ledger)
         with atomic_path(folder / f"{name}.csv") as part:
             table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
     with atomic_path(folder / "metrics.parquet") as part:
-        evaluation.metrics.assign(data=data).to_parquet(part, index=False)
+        marked(evaluation.metrics, evaluation.ledger).to_parquet(part, index=False)
     with atomic_path(folder / "scores.parquet") as part:
         check_scores(evaluation.scores, "score table").to_parquet(part, index=False)
     with atomic_path(folder / "groups.parquet") as part:
         evaluation.groups.to_parquet(part, index=False)
     write_json(folder / "ledger.json", evaluation.ledger)
     write_json(folder / "evaluation.json", _compact(evaluation))
+
+
+def marked(table: pd.DataFrame, ledger: Row) -> pd.DataFrame:
+    """The table with `data` (`user` or `phantom`), `unit`, and what to be cautious about."""
+    cautions = {
+        "images treated as independent": ledger["images_independent"],
+        "exploratory: thresholds from test cases": ledger["exploratory"],
+    }
+    caution = "; ".join(text for text, holds in cautions.items() if holds)
+    return table.assign(data=ledger["data"], unit=ledger["unit"], caution=caution)
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
@@ -161,10 +172,15 @@ def _gap_lines(gaps: pd.DataFrame, comparisons: pd.DataFrame, finding: str) -> I
         p = p_of.get((row["method"], row["group_column"]), np.nan)
         yield (
             f"  worst {row['group_column']} of {row['n_groups']} for {row['method']}: "
-            f"{row['worst_group']} {row['worst']:.3f} (corrected {row['worst_corrected']:.3f}), "
-            f"gap {row['gap']:.3f} (corrected {row['gap_corrected']:.3f})"
+            f"{row['worst_group']} {_corrected(row, 'worst')}, gap {_corrected(row, 'gap')}"
             + ("" if np.isnan(p) else f", adjusted p {_p(p)}")
         )
+
+
+def _corrected(row: Row, name: str) -> str:
+    corrected = row[f"{name}_corrected"]
+    text = f"{row[name]:.3f}"
+    return text if np.isnan(corrected) else f"{text} (corrected {corrected:.3f})"
 
 
 def _p(value: float) -> str:

@@ -11,6 +11,7 @@ from segclf.core.catalog import unknown_name
 from segclf.core.errors import DataError, UsageError
 from segclf.core.scoretable import COLUMNS, check_scores
 
+IDS = ("case_id", "patient_id")
 REQUIRED = ("case_id", "score", "label")
 DEFAULTS = {
     "finding": "finding",
@@ -57,8 +58,10 @@ def read_outside(
         UsageError: A mapped column does not exist, or the name is taken.
     """
     frames, filled = [], set[str]()
-    for path in paths:
-        frame = _renamed(_read(path), columns or {}, path)
+    read = [_read(path) for path in paths]
+    _check_mapping(columns or {}, read, paths)
+    for path, frame in zip(paths, read, strict=True):
+        frame = _renamed(frame, columns or {}, path)
         missing = [name for name in REQUIRED if name not in frame.columns]
         if missing:
             raise _lacks(missing, frame, path)
@@ -91,22 +94,40 @@ def _read(path: Path) -> pd.DataFrame:
         ) from None
 
 
-def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], path: Path) -> pd.DataFrame:
+def _check_mapping(
+    columns: Mapping[str, str], frames: Sequence[pd.DataFrame], paths: Sequence[Path]
+) -> None:
     for ours, theirs in columns.items():
         where = f"--columns {ours}={theirs}"
         if ours not in COLUMNS:
             raise unknown_name(ours, COLUMNS, kind="column of the score table", where=where)
-        if theirs not in frame.columns:
-            names = [str(name) for name in frame.columns]
-            raise unknown_name(theirs, names, kind=f"column in {path.name}", where=where)
+        if not any(theirs in frame.columns for frame in frames):
+            names = sorted({str(name) for frame in frames for name in frame.columns})
+            files = ", ".join(path.name for path in paths)
+            raise unknown_name(theirs, names, kind=f"column in {files}", where=where)
+
+
+def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], path: Path) -> pd.DataFrame:
+    """The table with our names; a mapping is for the files that have the other name."""
+    own = {ours: theirs for ours, theirs in columns.items() if theirs in frame.columns}
+    for ours, theirs in own.items():
         if ours in frame.columns and ours != theirs:
             raise UsageError(
                 f"{path.name} has a column {ours!r} already.",
-                where=where,
+                where=f"--columns {ours}={theirs}",
                 expected=f"a table without {ours!r}, or no mapping for it",
                 fix=f"rename or remove the column {ours!r} of the file",
             )
-    return frame.rename(columns={theirs: ours for ours, theirs in columns.items()})
+    renamed = frame.rename(columns={theirs: ours for ours, theirs in own.items()})
+    ids = {name: _as_id(pd.Series(renamed[name])) for name in IDS if name in renamed.columns}
+    return renamed.assign(**ids)
+
+
+def _as_id(values: pd.Series) -> pd.Series:
+    """Whole numbers that were stored with a decimal point, as in a column with blanks, without."""
+    if not pd.api.types.is_float_dtype(values) or (values.dropna() % 1 != 0).any():
+        return values
+    return values.astype("Int64").astype("string")
 
 
 def _lacks(missing: list[str], frame: pd.DataFrame, path: Path) -> DataError:
@@ -121,35 +142,40 @@ def _lacks(missing: list[str], frame: pd.DataFrame, path: Path) -> DataError:
 
 def _describe(tables: list[tuple[pd.DataFrame, str]]) -> pd.DataFrame:
     """One row per case; a value that one file leaves blank is taken from another."""
-    cases = pd.DataFrame({"case_id": pd.Series(dtype="str")}).set_index("case_id")
-    for extra, name in tables:
-        others = [column for column in extra.columns if column != "case_id"]
-        known = extra.assign(**{c: extra[c].mask(extra[c].isin([""])) for c in others})
-        grouped = known.groupby("case_id", sort=False)
-        n_values = grouped.nunique().to_numpy()
-        is_clash = np.asarray((n_values > 1).any(axis=1))
-        one = grouped.first()
-        if is_clash.any():
-            raise _contradiction(str(one.index[int(np.argmax(is_clash))]), name)
-        both = one.columns.intersection(cases.columns)
-        shared = cases.index.intersection(one.index)
-        old, new = (table.reindex(index=shared, columns=both) for table in (cases, one))
-        differs = ((old != new) & old.notna() & new.notna()).to_numpy()
-        if differs.any():
-            row = int(np.argmax(differs.any(axis=1)))
-            raise _contradiction(str(shared[row]), name)
-        cases = cases.combine_first(one)
-    cases = cases.reset_index()
-    return cases.assign(**{name: _as_numbers(pd.Series(cases[name])) for name in cases.columns[1:]})
+    known = [extra.assign(**_tidy(extra)) for extra, _ in tables]
+    # A column is of numbers if it is so in every file: the text '40' of a CSV is the number 40.
+    both = pd.concat(known, ignore_index=True)
+    others = [name for name in both.columns if name != "case_id"]
+    columns = {name: _as_numbers(pd.Series(both[name])) for name in others}
+    both = both.assign(**columns)
+    grouped = both.groupby("case_id", sort=False)
+    n_values = grouped.nunique()
+    one = grouped.first()
+    is_clash = np.asarray((n_values.to_numpy() > 1).any(axis=1))
+    if is_clash.any():
+        case_id = one.index[int(np.argmax(is_clash))]
+        column = str(n_values.columns[int(np.argmax(n_values.loc[case_id].to_numpy() > 1))])
+        rows = pd.DataFrame(both.loc[both["case_id"] == case_id])
+        found = [repr(value) for value in pd.Series(rows[column]).dropna().unique()[:2]]
+        raise DataError(
+            f"the case {case_id!r} is described in two ways: {column} is {' and '.join(found)}.",
+            where=", ".join(name for _, name in tables),
+            expected="one value per case in every column that describes cases",
+            fix="correct the rows of that case, or take the column out of one file",
+        )
+    return one.reset_index()
 
 
-def _contradiction(case_id: str, name: str) -> DataError:
-    return DataError(
-        f"the case {case_id!r} is described in two ways.",
-        where=name,
-        expected="one value per case in every column that describes cases",
-        fix="correct the rows of that case, or take the column out of one file",
-    )
+def _tidy(extra: pd.DataFrame) -> dict[str, pd.Series]:
+    """Columns besides the id; texts lose the blanks around them, and are missing if empty."""
+    found = {}
+    for name in extra.columns.drop("case_id"):
+        values = pd.Series(extra[name])
+        if not pd.api.types.is_numeric_dtype(values):
+            text = values.astype("string").str.strip()
+            values = text.mask(text == "").astype(object)
+        found[str(name)] = values
+    return found
 
 
 def _as_numbers(values: pd.Series) -> pd.Series:

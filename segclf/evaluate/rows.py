@@ -16,7 +16,7 @@ from segclf.evaluate.sample import Sample, Slice
 
 METRIC_COLUMNS = (
     *("method", "finding", "group_column", "group", "metric", "estimate", "lo", "hi", "interval"),
-    *("n_cases", "n_patients", "n_positive", "n_negative"),
+    *("n_cases", "n_patients", "n_positive", "n_negative", "prevalence"),
     *("n_positive_patients", "n_negative_patients", "negatives", "n_boot_usable"),
     *("n_folds", "fold_min", "fold_max", "n_seeds", "seed_min", "seed_max", "design_effect"),
     *("p_worst", "shrunken", "shrunken_lo", "shrunken_hi", "reason"),
@@ -68,7 +68,9 @@ def metric_rows(drawn: Drawn, settings: EvaluateSettings, *, unit: str) -> Itera
             shared: Row = dict.fromkeys(METRIC_COLUMNS, np.nan) | asdict(counts)
             shared |= {"method": method, "finding": sample.finding}
             shared |= {"group_column": part.column, "group": part.group}
-            shared["negatives"] = "all" if part.shares_negatives else "of the group"
+            shared["negatives"] = part.against
+            if counts.n_cases and not part.shares_negatives:
+                shared["prevalence"] = counts.n_positive / counts.n_cases
             rows = np.flatnonzero(member)
             lacks = {"decision": np.isnan(sample.decision[rows])}
             lacks["probability"] = np.isnan(sample.probability[rows])

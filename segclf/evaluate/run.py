@@ -18,8 +18,8 @@ from segclf.evaluate.families import COMPARISON_COLUMNS, adjust
 from segclf.evaluate.finding import Plan, evaluate_finding
 from segclf.evaluate.gaps import GAP_COLUMNS
 from segclf.evaluate.groups import Grouping, check_cases, group_cases, parse_shortcut
-from segclf.evaluate.ledger import are_independent, make_ledger
-from segclf.evaluate.metrics import METRICS, declared_metrics
+from segclf.evaluate.ledger import are_independent, make_ledger, nothing_of
+from segclf.evaluate.metrics import METRICS, Metric, declared_metrics
 from segclf.evaluate.rows import METRIC_COLUMNS
 from segclf.evaluate.sample import make_sample, select_rows
 from segclf.evaluate.shortcut import GRID_COLUMNS, ROBUST_COLUMNS
@@ -128,20 +128,37 @@ def evaluate_scores(
         unit=unit,
         n_threads=n_threads,
     )
+    _check_declared(settings, plan.metrics, groupings)
     tables: dict[str, list[Row]] = {key: [] for key in _TABLES}
     tables["exclusions"] += exclusions
     for finding in sorted(rows["finding"].unique()):
         sample = make_sample(rows, finding)
+        absent = sorted(set(rows["method"]) - set(sample.methods))
+        tables["exclusions"] += [nothing_of(method, finding) for method in absent]
         place = case_ids.get_indexer(pd.Index(sample.case_ids, dtype="str"))[sample.case]
         for key, found in evaluate_finding(sample, place, plan).items():
             tables[key] += found
-    tables["comparisons"] = adjust(tables["comparisons"], settings)
+    intersections = {name for name, grouping in groupings.items() if grouping.levels is not None}
+    tables["comparisons"] = adjust(tables["comparisons"], settings, intersections=intersections)
     frames = {key: _frame(tables[key], columns) for key, columns in _TABLES.items() if columns}
     ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit)
     asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
     asked |= {"metrics": list(plan.metrics), "thresholds": thresholds}
     groups = _group_names(case_ids, groupings)
     return Evaluation(**frames, scores=scores, groups=groups, ledger=asked | ledger)
+
+
+def _check_declared(
+    settings: EvaluateSettings, metrics: Mapping[str, Metric], groupings: Mapping[str, Grouping]
+) -> None:
+    """Refuse a margin of no metric, and a prespecified column that is not grouped by."""
+    for name in settings.margins:
+        if name not in metrics:
+            raise unknown_name(name, list(metrics), kind="metric", where=f"--margin {name}")
+    for column in settings.prespecified:
+        if column not in groupings:
+            where = f"evaluate.prespecified: {column}"
+            raise unknown_name(column, list(groupings), kind="column of --by", where=where)
 
 
 def _group_names(case_ids: pd.Index, groupings: Mapping[str, Grouping]) -> pd.DataFrame:

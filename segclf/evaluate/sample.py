@@ -45,7 +45,9 @@ class Slice:
     member: np.ndarray
     """(row,) bool over the rows of a sample."""
     shares_negatives: bool = False
-    """Its positives are compared with all negatives of the sample."""
+    """Its positives are compared with negatives that other slices have as well."""
+    against: str = "of the group"
+    """Which negatives these are: 'all', or those of a part of the group."""
 
 
 def select_rows(scores: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]]:

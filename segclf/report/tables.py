@@ -21,7 +21,6 @@ from segclf.report.scored import Scored
 from segclf.report.sizes import range_text
 from segclf.report.text import MISSING, amount, count, number, plain
 
-POOLED, WITHIN, ACROSS = ("all", "all"), ("same", "same"), ("other", "other")
 """Pairs of cases in the decomposition: all, within groups, across groups."""
 
 
@@ -95,7 +94,9 @@ def percent(value: object) -> str:
 def _sizes(row: Row, auroc: Row) -> list[Cell]:
     """Cases with their classes, and patients; strata of positives share all negatives."""
     shared = " (all)" if row.get("negatives") == "all" else ""
-    classes = f"{count(row['n_positive'])} pos., {count(row['n_negative'])} neg.{shared}"
+    prevalence = row.get("prevalence")
+    share = "" if is_missing(prevalence) else f" ({percent(prevalence)})"
+    classes = f"{count(row['n_positive'])} pos.{share}, {count(row['n_negative'])} neg.{shared}"
     effect = auroc.get("design_effect")
     small = "" if is_missing(effect) else f"design effect {number(effect, 2)}"
     return [Cell(count(row["n_cases"]), classes), Cell(count(row["n_patients"]), small)]
@@ -172,8 +173,8 @@ def decomposition_table(rows: Sequence[Row], *, caption: str) -> Table:
     table = []
     for method in distinct(rows, "method"):
         cells = [head(method)]
-        for positives, negatives in (POOLED, WITHIN, ACROSS):
-            found = where(rows, method=method, positives=positives, negatives=negatives)
+        for pairs in ("all", "within", "across"):
+            found = where(rows, method=method, pairs=pairs)
             cells.append(_pairs_cell(found[0] if found else None))
         table.append(cells)
     return Table(caption, ["method", "all pairs", "within groups", "across groups"], table)
@@ -181,11 +182,7 @@ def decomposition_table(rows: Sequence[Row], *, caption: str) -> Table:
 
 def matrix_table(rows: Sequence[Row], *, caption: str) -> Table:
     """AUROC of the positives of each group (down) against the negatives of each (across)."""
-    summary = {name for pair in (POOLED, WITHIN, ACROSS) for name in pair[:1]}
-    cells = [
-        row for row in rows
-        if not (row["positives"] in summary and row["positives"] == row["negatives"])
-    ]  # fmt: skip
+    cells = where(rows, pairs="groups")
     groups, table = distinct(cells, "negatives"), []
     for positives in distinct(cells, "positives"):
         own = one_per(where(cells, positives=positives), "negatives")

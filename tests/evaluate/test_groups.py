@@ -211,7 +211,7 @@ def test_an_intersection_of_too_many_groups_is_refused_with_their_number():
 def test_slices_of_columns_of_0_and_1_may_overlap():
     cases = CASES.assign(wire=[1, 1, *[0] * 10])
     found = groups_of("tube+wire", cases)
-    assert found == {"tube": [0, 3, 5, 7, 9, 11], "wire": [0, 1]}
+    assert found == {"tube": [0, 3, 5, 7, 9, 11], "wire": [0, 1], "tube missing": [2]}
     assert "--by sex" in message_of("tube+sex", cases)
     assert "not a column of 0 and 1" in message_of("tube+sex", cases)
 
@@ -221,3 +221,23 @@ def test_a_case_that_the_table_lacks_is_in_the_last_group_only():
     positive = np.ones(1, bool)
     members = dict(grouping.members(np.array([-1]), positive))
     assert [name for name, member in members.items() if member[0]] == ["missing * missing"]
+
+
+def test_a_size_and_a_sex_compare_with_negatives_of_that_sex():
+    cases = pd.DataFrame(
+        {
+            "case_id": list("abcdef"),
+            "size": ["s", "l", "s", None, None, None],
+            "sex": list("FFMFMM"),
+        }
+    )
+    grouping = group_cases("size*sex", cases, roles={"size": "derived"})
+    positive = np.array([True, True, True, False, False, False])
+    members = dict(grouping.members(np.arange(6), positive))
+    assert np.flatnonzero(members["s * F"]).tolist() == [0, 3]
+    assert np.flatnonzero(members["s * M"]).tolist() == [2, 4, 5]
+    assert np.flatnonzero(members["l * F"]).tolist() == [1, 3]
+
+
+def test_a_column_called_all_makes_no_groups():
+    assert "a column called 'all'" in message_of("all", CASES.assign(all="x"))

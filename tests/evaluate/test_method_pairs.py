@@ -126,7 +126,7 @@ def test_methods_that_scored_different_cases_are_compared_on_common_ones(pair, r
         assert one["difference"] == pytest.approx(two["difference"], abs=1e-14)
         assert one["p"] == pytest.approx(two["p"], abs=1e-12)
         assert (one["n_cases"], one["n_patients"]) == (160, 160)
-        assert one["reason"] == "40 cases that only one method scored are left out"
+        assert one["reason"].startswith("40 cases of which only one method has a ")
     # The row of each method is still over all cases that it scored.
     metrics = evaluate_scores(pair.loc[keep], pair[["case_id"]].drop_duplicates(), settings=FAST)
     assert row(metrics.metrics, method="a", metric="auroc")["n_cases"] == 190
@@ -241,3 +241,20 @@ def test_relative_improvement_of_robust_auroc_is_between_methods(pair, row):
     assert one["lo"] < one["difference"] < one["hi"]
     robust = row(found, kind="methods", group="robust", metric="auroc")
     assert robust["difference"] == pytest.approx(values["a"] - values["b"], abs=1e-12)
+
+
+def test_cases_that_one_method_left_undecided_or_unsure_count_for_neither(pair, row):
+    # b decides, and gives a probability, for the easy half only: it would look better than it is.
+    hard = (pair["method"] == "b") & (np.abs(pair["score"] - pair["score"].median()) < 0.5)
+    sure = pair.assign(probability=1 / (1 + np.exp(-pair["score"])))
+    partial = sure.assign(
+        decision=sure["decision"].mask(hard), probability=sure["probability"].mask(hard)
+    )
+    common = sure.loc[~sure["case_id"].isin(pair.loc[hard, "case_id"])]
+    found, expected = compare(partial), compare(common)
+    for name in ("sensitivity", "specificity", "brier"):
+        one, two = (row(part, metric=name) for part in (found, expected))
+        assert one["difference"] == pytest.approx(two["difference"], abs=1e-14)
+        assert one["n_cases"] == two["n_cases"] == len(common) // 2
+        assert f"{hard.sum()} cases of which only one method has a " in one["reason"]
+    assert row(found, metric="auroc")["n_cases"] == len(pair) // 2

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,8 @@ def test_the_files_hold_the_tables(evaluation, tmp_path):
         *("groups.parquet", "ledger.json", "metrics.csv", "metrics.parquet", "robust.csv"),
         *("scores.parquet", "size_recall.csv"),
     ]
-    from_parquet = pd.read_parquet(tmp_path / "metrics.parquet").drop(columns="data")
+    marks = ["data", "unit", "caution"]
+    from_parquet = pd.read_parquet(tmp_path / "metrics.parquet").drop(columns=marks)
     pd.testing.assert_frame_equal(from_parquet, evaluation.metrics, check_dtype=False)
     from_csv = pd.read_csv(tmp_path / "metrics.csv", keep_default_na=False, na_values=[""])
     np.testing.assert_allclose(from_csv["estimate"], evaluation.metrics["estimate"], rtol=1e-15)
@@ -64,6 +66,19 @@ def test_every_file_says_which_data_it_is_from(evaluation, tmp_path):
         assert set(pd.read_csv(path)["data"]) == {"phantom"}, path.name
     for name in ("ledger.json", "evaluation.json"):
         assert json.loads((tmp_path / name).read_text())["data"] == "phantom"
+
+
+def test_what_vouched_for_an_earlier_evaluation_goes_first(evaluation, tmp_path, monkeypatch):
+    write_evaluation(tmp_path, evaluation)
+    (tmp_path / "index.html").write_text("the page of before")
+    broken = replace(evaluation, grid=None)  # ends the writing in the middle
+    with pytest.raises(AttributeError):
+        write_evaluation(tmp_path, broken)
+    assert not (tmp_path / "index.html").exists()
+    with pytest.raises(UsageError, match="no finished evaluation"):
+        read_evaluation(tmp_path)
+    write_evaluation(tmp_path, evaluation)
+    assert read_evaluation(tmp_path)["ledger"]["data"] == "phantom"
 
 
 def test_the_json_is_plain_and_short(evaluation, tmp_path):

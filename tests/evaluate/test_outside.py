@@ -109,3 +109,33 @@ def test_a_case_that_two_files_describe_differently_is_refused(written):
 def test_a_file_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(DataError, match="cannot be read: FileNotFoundError"):
         read_outside([tmp_path / "no.csv"])
+
+
+def test_a_mapping_is_for_the_files_that_have_the_other_name(written):
+    one = written("a.csv", "case_id,label,score,subject\nx,1,0.9,p\ny,0,0.1,q\n")
+    two = written("b.csv", "case_id,label,score,patient_id\nx,1,0.7,p\ny,0,0.2,q\n")
+    found = read_outside([one, two], {"patient_id": "subject"}).scores
+    assert found["patient_id"].tolist() == ["p", "q", "p", "q"]
+    with pytest.raises(UsageError, match=r"no column in a\.csv, b\.csv called 'person'"):
+        read_outside([one, two], {"patient_id": "person"})
+
+
+def test_a_number_is_the_same_in_parquet_and_in_csv(written, tmp_path):
+    one = written("a.csv", "case_id,label,score,age\n1,1,0.9,40 \n2,0,0.1,\n")
+    frame = pd.DataFrame({"case_id": [1.0, 2.0], "label": [1, 0], "score": [0.5, 0.2]})
+    frame.assign(age=[40.0, 35.0]).to_parquet(tmp_path / "b.parquet")
+    found = read_outside([one, tmp_path / "b.parquet"])
+    assert found.cases.set_index("case_id")["age"].to_dict() == {"1": 40.0, "2": 35.0}
+    assert sorted(found.scores["case_id"].unique()) == ["1", "2"]
+
+
+def test_two_descriptions_of_a_case_are_named_with_column_and_values(written):
+    one = written("a.csv", "case_id,label,score,sex\nx,1,0.9,F\n")
+    two = written("b.csv", "case_id,label,score,sex\nx,1,0.7,M\n")
+    with pytest.raises(DataError, match="'x' is described in two ways: sex is 'F' and 'M'"):
+        read_outside([one, two])
+
+
+def test_a_size_of_0_for_negatives_follows_from_the_truth(written):
+    text = "case_id,label,score,area,tube\na,1,0.9,12,1\nb,0,0.2,0,0\nc,0,0.4,0,0\nd,1,0.3,4,1\n"
+    assert read_outside([written("net.csv", text)]).roles == {"area": "derived"}

@@ -26,7 +26,7 @@ def test_groups_of_pairs_add_up_to_the_pooled_auroc(drawn, row):
         kept = np.where(y == 1, site == one["positives"], site == one["negatives"])
         assert one["auroc"] == pytest.approx(roc_auc_score(y[kept], x[kept]), abs=1e-14)
         assert one["n_positive"] + one["n_negative"] == kept.sum()
-    same, other, every = (row(found, positives=name) for name in ("same", "other", "all"))
+    same, other, every = (row(found, pairs=name) for name in ("within", "across", "all"))
     assert every["auroc"] == pytest.approx(pooled, abs=1e-14)
     assert (same["share_of_pairs"] + other["share_of_pairs"], every["share_of_pairs"]) == (1, 1)
     both = sum(one["auroc"] * one["share_of_pairs"] for one in (same, other))
@@ -40,10 +40,10 @@ def test_groups_ranked_well_on_different_scales_show_in_the_pairs_across(table, 
     scores = table(label, label + 10.0 * (site == "B"))
     cases = scores[["case_id"]].assign(site=site)
     found = evaluate_scores(scores, cases, by=["site"], settings=FAST).decomposition
-    assert row(found, positives="same")["auroc"] == 1.0
+    assert row(found, pairs="within")["auroc"] == 1.0
     assert row(found, positives="A", negatives="B")["auroc"] == 0.0
     assert row(found, positives="B", negatives="A")["auroc"] == 1.0
-    assert row(found, positives="all")["auroc"] == 0.75
+    assert row(found, pairs="all")["auroc"] == 0.75
 
 
 def test_pairs_are_those_inside_a_fold(drawn, row):
@@ -52,7 +52,7 @@ def test_pairs_are_those_inside_a_fold(drawn, row):
     shifted = scores.assign(score=scores["score"] + 100 * fold, fold=fold.astype("Int64"))
     found = evaluate_scores(shifted, cases, by=["sex"], settings=FAST)
     means = [roc_auc_score(p["label"], p["score"]) for _, p in shifted.groupby("fold")]
-    pooled = row(found.decomposition, positives="all")["auroc"]
+    pooled = row(found.decomposition, pairs="all")["auroc"]
     assert pooled == pytest.approx(np.mean(means), abs=1e-12)
 
 
@@ -113,6 +113,9 @@ def test_chances_of_being_the_worst_add_up_to_1_and_only_shrink_where_groups_int
 
 def test_the_bound_of_the_worst_group_lies_below_it(drawn):
     gaps = evaluate_scores(*drawn(n=600), by=["site"], settings=FAST).gaps
+    is_left = gaps["gap"].isna()
+    assert gaps.loc[is_left, "reason"].str.startswith("not compared: it moves with the prev").all()
+    gaps = gaps.loc[~is_left]
     bounded = gaps.loc[gaps["worst_bound"].notna()]
     assert {"auroc", "sensitivity", "specificity"} <= set(bounded["metric"])
     assert (bounded["worst_bound"] < bounded["worst"]).all()
@@ -125,10 +128,11 @@ def test_where_less_is_better_the_worst_group_has_the_largest_value(drawn, row):
     scores, cases = drawn(n=600)
     probability = 1 / (1 + np.exp(0.5 - scores["score"]))
     poor = np.where(cases["site"] == "B", 1 - probability, probability)
-    found = evaluate_scores(scores.assign(probability=poor), cases, by=["site"], settings=FAST)
-    gap = row(found.gaps, metric="brier")
+    settings = EvaluateSettings(n_boot=100, deploy_prevalence=0.4)
+    found = evaluate_scores(scores.assign(probability=poor), cases, by=["site"], settings=settings)
+    gap = row(found.gaps, metric="brier_deployed")
     assert (gap["worst_group"], gap["worst_bound"] > gap["worst"]) == ("B", True)
-    assert gap["worst"] == row(found.metrics, group="B", metric="brier")["estimate"]
+    assert gap["worst"] == row(found.metrics, group="B", metric="brier_deployed")["estimate"]
     assert gap["worst_corrected"] <= gap["worst"]
     assert not {"calibration_intercept", "calibration_slope"} & set(found.gaps["metric"])
 
@@ -171,3 +175,37 @@ def test_net_benefit_and_brier_are_those_of_hand_at_both_prevalences(drawn, row)
     deployed = 0.02 * loss[y == 1].mean() + 0.98 * loss[y == 0].mean()
     assert row(found, metric="brier_deployed")["estimate"] == pytest.approx(deployed, abs=1e-14)
     assert row(found, metric="brier")["estimate"] == pytest.approx(loss.mean(), abs=1e-14)
+
+
+def test_a_group_called_other_is_not_the_summary_of_pairs(drawn, row):
+    scores, cases = drawn(n=300)
+    named = cases.assign(site=cases["site"].replace({"A": "other", "B": "within"}))
+    found = evaluate_scores(scores, named, by=["site"], settings=FAST).decomposition
+    usual = evaluate_scores(scores, cases, by=["site"], settings=FAST).decomposition
+    for pairs in ("within", "across", "all"):
+        assert row(found, pairs=pairs)["auroc"] == row(usual, pairs=pairs)["auroc"]
+    assert len(found) == len(usual)
+
+
+def test_equal_rankers_at_unequal_prevalence_have_no_worst_ppv(row):
+    # Both groups have the same sensitivity and specificity, 5 and 40 % of positives.
+    rng = np.random.default_rng(8)
+    n = 2000
+    group = np.repeat(["low", "high"], n // 2)
+    label = rng.random(n) < np.where(group == "low", 0.05, 0.4)
+    score = rng.normal(size=n) + 1.5 * label
+    ids = [f"c{i}" for i in range(n)]
+    blank = {"fold": pd.NA, "seed": pd.NA, "probability": np.nan, "split": "test"}
+    scores = pd.DataFrame({"case_id": ids, "patient_id": ids, "label": label.astype(float)})
+    scores = scores.assign(
+        **blank, finding="f", method="m", score=score, decision_value=score, threshold=1.0
+    ).assign(decision=(score > 1).astype(float))
+    cases = pd.DataFrame({"case_id": ids, "g": group})
+    settings = EvaluateSettings(n_boot=60, deploy_prevalence=0.2)
+    found = evaluate_scores(scores, cases, by=["g"], settings=settings)
+    for name in ("ppv", "f1", "average_precision", "mcc"):
+        gap = row(found.gaps, metric=name)
+        assert np.isnan(gap["gap"])
+        assert "it moves with the prevalence, which is 0.0" in gap["reason"]
+    assert row(found.gaps, metric="ppv_deployed")["gap"] < 0.2
+    assert row(found.metrics, group="low", metric="ppv")["prevalence"] < 0.1

@@ -153,12 +153,13 @@ def test_a_shrunken_estimate_stands_beside_the_raw_one(metrics):
 
 
 def test_the_decomposition_and_its_matrix_read_their_own_rows():
-    pairs = [("all", "all", 0.8, 1.0), ("same", "same", 0.9, 0.4), ("other", "other", 0.7, 0.6)]
-    pairs += [("F", "M", 0.6, 0.3), ("F", "F", 0.95, 0.2), ("M", "F", np.nan, 0.0)]
-    columns = ["positives", "negatives", "auroc", "share_of_pairs"]
+    pairs = [("all", "", "", 0.8, 1.0), ("within", "", "", 0.9, 0.4), ("across", "", "", 0.7, 0.6)]
+    cells = [("F", "M", 0.6, 0.3), ("F", "F", 0.95, 0.2), ("M", "F", np.nan, 0.0)]
+    pairs += [("groups", *cell) for cell in cells]
+    columns = ["pairs", "positives", "negatives", "auroc", "share_of_pairs"]
     rows = as_rows(pd.DataFrame(pairs, columns=columns).assign(method="tau"))
-    (cells,) = decomposition_table(rows, caption="c").rows
-    assert [(cell.text, cell.small) for cell in cells[1:]] == [
+    (shown,) = decomposition_table(rows, caption="c").rows
+    assert [(cell.text, cell.small) for cell in shown[1:]] == [
         ("0.800", "100 % of pairs"), ("0.900", "40 % of pairs"), ("0.700", "60 % of pairs"),
     ]  # fmt: skip
     matrix = matrix_table(rows, caption="c")

@@ -43,7 +43,7 @@ def full(content, sexes):
     size |= {"n_positive": 16, "n_patients": 8, "sensitivity": 0.75, "lo": 0.6, "hi": 0.9}
     size |= {"interval": "Wilson", "reason": ""}
     part = {"method": "tau", "finding": "lesion", "group_column": "sex", "auroc": 0.8}
-    part |= {"share_of_pairs": 1.0, "positives": "all", "negatives": "all"}
+    part |= {"share_of_pairs": 1.0, "pairs": "all", "positives": "", "negatives": ""}
     return replace(
         content, scores=scores, groups={"sex": sexes}, comparisons=pd.DataFrame([test, pair]),
         size_recall=pd.DataFrame([size]), decomposition=pd.DataFrame([part]),
