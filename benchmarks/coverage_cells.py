@@ -235,7 +235,8 @@ PARTS = {
         title="AUROC of one method in one group",
         text="Default: Newcombe's method 5 on effective n with few patients, else clustered "
         "DeLong on the logit scale. For contrast: DeLong with images as independent, the "
-        "clustered variance without the logit (Wald), and the percentile bootstrap of patients.",
+        "clustered variance without the logit (Wald), and the percentile bootstrap of patients "
+        f"({N_RESAMPLED} draws with {N_RESAMPLES} resamples each: +- 0.01 to 0.02).",
         goal=(0.925, 0.975),
         columns={
             "too_low": "interval below",

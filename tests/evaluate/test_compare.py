@@ -142,3 +142,8 @@ def test_symmetric_intervals_give_the_z_test_also_when_correlated():
     assert mover_p(symmetric(9.0, 0.01), second) < 2e-15
     assert np.isnan(mover_p(symmetric(np.nan, 0.01), second))
     assert np.isnan(mover((np.nan, 0, 1), (0.5, 0, 1))).all()
+
+
+def test_a_p_value_is_never_0():
+    for df in (np.inf, 50_000.0):
+        assert 0 < compare_paired(0.45, 1e-6, df=df).p < 1e-300

@@ -9,6 +9,8 @@ from scipy import special
 
 ROUNDING = 1e-13
 """A smaller difference comes from rounding; one pair of 10^12 changes an AUROC by more."""
+SMALLEST = float(np.finfo(np.float64).tiny)
+"""A smaller p rounds to 0, which no p value is."""
 Interval = tuple[float, float, float]
 """An estimate with its lower and upper bound."""
 
@@ -110,7 +112,8 @@ def compare_t(
         p, reach = 2 * special.ndtr(-abs(z)), special.ndtri((1 + confidence) / 2) * se
     else:
         p, reach = 2 * special.stdtr(df, -abs(z)), special.stdtrit(df, (1 + confidence) / 2) * se
-    return Comparison(difference, se, difference - reach, difference + reach, z, float(p))
+    p = max(float(p), SMALLEST)
+    return Comparison(difference, se, difference - reach, difference + reach, z, p)
 
 
 def mover(first: Interval, second: Interval, *, correlation: float = 0.0) -> tuple[float, float]:
