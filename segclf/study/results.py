@@ -21,7 +21,7 @@ from segclf.core.provenance import hardware, versions
 from segclf.core.statstable import read_statistics
 from segclf.evaluate import column_scores, evaluate_scores, overlap_rows
 from segclf.experiment import Experiment, new_experiment
-from segclf.study.page import measured_line, results_page
+from segclf.study.page import METRICS, measured_line, results_page
 
 RULES = ("mean", "max", "tau")
 BASELINES: dict[str, tuple[tuple[str, bool], ...]] = {
@@ -131,6 +131,7 @@ def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[st
         settings=exp.recipe.evaluate,
         roles=exp.table.roles,
         seed=exp.recipe.seed,
+        metrics=METRICS,
         unit_name=exp.recipe.unit_name,
     )
     pipeline.evaluate(exp)

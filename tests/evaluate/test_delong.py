@@ -101,6 +101,13 @@ def test_patients_with_one_case_each_give_the_plain_covariance(cases):
     np.testing.assert_allclose(found, auroc_covariance(scores, positive)[1], atol=1e-14)
 
 
+def test_one_patient_whose_pulls_cancel_tells_nothing():
+    score, positive = np.array([0.0, 0, 0, 1]), np.array([False, False, True, True])
+    for k in (1, 3):
+        found = auroc_of(np.repeat(score, k), np.repeat(positive, k), np.zeros(4 * k, int))
+        assert found.n_informative == 0.0
+
+
 @settings(max_examples=60, deadline=None)
 @given(CASES, st.integers(2, 4))
 def test_copies_of_every_image_leave_the_clustered_variance_and_shrink_the_plain_one(cases, k):

@@ -70,7 +70,8 @@ def aurocs_of(
             value=float(weight[is_used, c] @ placed.auroc[is_used]) if is_defined else np.nan,
             variance=float(of_patients[c]) if is_defined else np.nan,
             variance_of_cases=float(of_cases[c]) if is_defined else np.nan,
-            n_informative=float(square[c] ** 2 / fourth[c]) if fourth[c] > 0 else 0.0,
+            # Pulls of 1e-14 are what rounding leaves of nothing.
+            n_informative=float(square[c] ** 2 / fourth[c]) if square[c] > 1e-28 else 0.0,
             n_positive=_n_distinct(case[positives]),
             n_negative=_n_distinct(case[negatives]),
             n_positive_patients=_n_distinct(patient[positives]),

@@ -68,15 +68,24 @@ def draw_weights(
 def _draw(times: np.ndarray, stratum_start: np.ndarray, state: np.uint64) -> None:
     """Add one replicate to `times`, how often each patient was drawn."""
     low, half, one = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint8(1)
+    # Numbers are made in blocks, which the compiler turns into vector instructions.
+    first, second = np.empty(256, np.uint64), np.empty(256, np.uint64)
     for s in range(stratum_start.shape[0] - 1):
         part = times[stratum_start[s] : stratum_start[s + 1]]
-        span = np.uint64(part.shape[0])
-        for i in range(0, part.shape[0], 2):  # two draws from each 64-bit number
-            state += _GOLDEN
-            z = mix64(state)
-            part[np.uintp(((z & low) * span) >> half)] += one
-            if i + 1 < part.shape[0]:
-                part[np.uintp(((z >> half) * span) >> half)] += one
+        size, span = part.shape[0], np.uint64(part.shape[0])
+        for block in range(0, (size + 1) // 2, 256):
+            n = min((size + 1) // 2 - block, 256)
+            for i in range(n):  # two draws from each 64-bit number
+                z = mix64(state + np.uint64(i + 1) * _GOLDEN)
+                first[i] = ((z & low) * span) >> half
+                second[i] = ((z >> half) * span) >> half
+            state += np.uint64(n) * _GOLDEN
+            for i in range(n):
+                part[np.uintp(first[i])] += one
+            if block + n == (size + 1) // 2 and size % 2:
+                n -= 1  # the last number gives one draw
+            for i in range(n):
+                part[np.uintp(second[i])] += one
 
 
 @_compiled
