@@ -94,6 +94,7 @@ class _Pair:
     """Indices of the kept rows among those of the whole sample."""
     is_first: np.ndarray
     """(kept row,) bool."""
+    n_seeds: tuple[int, int]
     note: str
 
 
@@ -117,7 +118,10 @@ def _pair(
         n_left = len(one) + len(other) - 2 * len(both)
         note = f"{n_left} cases of which only one method has a {needs} are left out"
         methods = (0, 1)
-    return _Pair(drawn, methods, rows, drawn.sample.method == methods[0], note)
+    sample = drawn.sample
+    seeds = [np.bincount(sample.seed[sample.method == m]) for m in methods]
+    n_seeds = (int((seeds[0] > 0).sum()), int((seeds[1] > 0).sum()))
+    return _Pair(drawn, methods, rows, sample.method == methods[0], n_seeds, note)
 
 
 def _redraw(
@@ -157,10 +161,10 @@ def _compare(
     pair: _Pair, name: str, s: int, df: float, settings: EvaluateSettings, seed: int
 ) -> Row:
     drawn, methods = pair.drawn, list(pair.methods)
-    metric, sample = drawn.metrics[name], drawn.sample
+    metric = drawn.metrics[name]
     values = average_cells(metric, name, drawn.replicates)[0][methods, s]
     row: Row = {"estimate_first": float(values[0, 0]), "estimate_second": float(values[1, 0])}
-    n_seeds = [len(np.unique(sample.seed[sample.method == m])) for m in methods]
+    n_seeds = pair.n_seeds
     row |= {"n_seeds": min(n_seeds)}
     difference = float(values[0, 0] - values[1, 0])
     if np.isnan(difference):

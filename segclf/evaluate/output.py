@@ -10,7 +10,7 @@ import pandas as pd
 from segclf.core.atomic import atomic_path, read_json, write_json
 from segclf.core.errors import UsageError
 from segclf.core.runs import shown
-from segclf.core.scoretable import check_scores, read_scores
+from segclf.core.scoretable import read_scores
 from segclf.core.text import counted, plural
 from segclf.evaluate.estimates import FEW, FEW_WORDS, Row
 from segclf.evaluate.run import Evaluation
@@ -35,7 +35,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     with atomic_path(folder / "metrics.parquet") as part:
         marked(evaluation.metrics, evaluation.ledger).to_parquet(part, index=False)
     with atomic_path(folder / "scores.parquet") as part:
-        check_scores(evaluation.scores, "score table").to_parquet(part, index=False)
+        evaluation.scores.to_parquet(part, index=False)
     with atomic_path(folder / "groups.parquet") as part:
         evaluation.groups.to_parquet(part, index=False)
     write_json(folder / "ledger.json", evaluation.ledger)

@@ -189,10 +189,12 @@ def _as_numbers(values: pd.Series) -> pd.Series:
 
 def _roles(cases: pd.DataFrame, scores: pd.DataFrame) -> dict[str, str]:
     """Columns of sizes: blank or 0 for every negative, above 0 for positives, follow from truth."""
-    positive = list(pd.Series(scores.loc[scores["label"] == 1, "case_id"]).unique())
-    negative = list(pd.Series(scores.loc[scores["label"] == 0, "case_id"]).unique())
-    is_positive = cases["case_id"].isin(positive).to_numpy()
-    is_negative = cases["case_id"].isin(negative).to_numpy() & ~is_positive
+    place = pd.Index(cases["case_id"]).get_indexer(pd.Index(scores["case_id"]))
+    label = scores["label"].to_numpy()
+    is_positive, is_negative = np.zeros((2, len(cases)), bool)
+    is_positive[place[label == 1]] = True
+    is_negative[place[label == 0]] = True
+    is_negative &= ~is_positive
     found = {}
     for name in cases.columns[1:]:
         known = cases[name].notna().to_numpy()

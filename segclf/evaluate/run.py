@@ -102,10 +102,11 @@ def evaluate_scores(
     """
     settings, roles = settings or EvaluateSettings(), roles or {}
     check_cases(cases)
+    scores = check_scores(scores, "score table")
     thresholds: list[Row] = []
     if settings.threshold_from is not None:
         source = parse_source(settings.threshold_from, exploratory=settings.exploratory)
-        scores, thresholds = decide(check_scores(scores, "score table"), source)
+        scores, thresholds = decide(scores, source)
     rows, exclusions = select_rows(scores)
     case_ids = pd.Index(cases["case_id"].astype("str"))
     rows = _with_unit(rows, cases, case_ids, settings.unit)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from segclf.core.errors import DataError
-from segclf.core.scoretable import check_scores
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,14 @@ def select_rows(scores: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]
 
     Test rows with a known label and a score stay. Nothing is dropped without an entry.
 
+    Args:
+        scores: A checked score table.
+
     Raises:
-        DataError: This is no score table, a case has two labels or two patients, or no row is
-            left.
+        DataError: A case has two labels or two patients, or no row is left.
     """
-    rows = check_scores(scores, "score table")
-    for name in ("fold", "seed"):
-        rows[name] = rows[name].fillna(-1).astype(np.int64)
+    blocks = {name: scores[name].fillna(-1).astype(np.int64) for name in ("fold", "seed")}
+    rows = scores.assign(**blocks)
     ledger: list[dict[str, Any]] = []
     is_other = rows["split"].to_numpy() != "test"
     rows = _leave_out(rows, is_other, "not in the test split", ledger)

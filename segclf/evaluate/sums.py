@@ -47,7 +47,8 @@ def _cut(
     sample: Sample, rows: np.ndarray, metrics: Mapping[str, Metric], place: tuple[int, int, int]
 ) -> SumCell:
     rows = rows[np.argsort(sample.patient[rows], kind="stable")]
-    patient, first = np.unique(sample.patient[rows], return_index=True)
+    first = np.flatnonzero(np.diff(sample.patient[rows], prepend=-1))
+    patient = sample.patient[rows][first]
     label, probability = sample.positive[rows].astype(np.int8), sample.probability[rows]
     columns, n, parts, reasons = [], 0, {}, {}
     for name, metric in metrics.items():

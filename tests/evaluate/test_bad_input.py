@@ -122,7 +122,7 @@ def test_methods_on_different_cases_are_counted_and_compared_on_common_ones(draw
     kept = scores[60:]
     expected = 2 * roc_auc_score(kept["label"], kept["score"]) - 1
     assert one["difference"] == pytest.approx(expected, abs=1e-12)
-    assert one["reason"] == "60 cases that only one method scored are left out"
+    assert one["reason"] == "60 cases of which only one method has a score are left out"
 
 
 @pytest.mark.parametrize("kind", ["text", "numbers"])

@@ -106,7 +106,7 @@ def _design_effect(residual: np.ndarray, place: np.ndarray, patient: np.ndarray)
     """Variance of sums of residuals by patient and bin, over that of independent cases."""
     n, total = np.bincount(place), np.bincount(place, residual)
     centred = residual - (total / np.maximum(n, 1))[place]
-    _, cell = np.unique(np.stack([place, patient]), axis=1, return_inverse=True)
+    cell = place * (int(patient.max()) + 1) + patient
     alone = float((centred**2).sum())
     return float((np.bincount(cell, centred) ** 2).sum()) / alone if alone > 0 else 1.0
 

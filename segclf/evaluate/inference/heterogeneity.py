@@ -80,8 +80,9 @@ def varies_within_patient(patient: np.ndarray, group: np.ndarray) -> bool:
         patient: (case,) codes.
         group: (case,) codes; leave cases that are in no group out.
     """
-    pairs = np.unique(np.stack([patient, group]), axis=1)
-    return bool((np.diff(pairs[0]) == 0).any())
+    own = np.zeros(int(patient.max(initial=-1)) + 1, group.dtype)
+    own[patient] = group  # of one case of each patient
+    return bool((own[patient] != group).any())
 
 
 def judge(value: np.ndarray, weight: np.ndarray, how: str) -> Heterogeneity:

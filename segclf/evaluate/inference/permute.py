@@ -126,9 +126,13 @@ def _use(patient: np.ndarray, stratum_start: np.ndarray, group: np.ndarray) -> _
         )
     if row.any() and group.max() >= MAX_GROUPS:
         raise ValueError(f"at most {MAX_GROUPS} groups: got the code {group.max()}.")
-    present, first, code = np.unique(patient[row], return_index=True, return_inverse=True)
-    start = np.searchsorted(present, stratum_start)
-    return _Used(row, code, group[row][first].astype(np.uint8), start)
+    seen = np.zeros(int(patient.max(initial=-1)) + 1, bool)
+    seen[patient[row]] = True
+    present = np.flatnonzero(seen)
+    code = (np.cumsum(seen) - 1)[patient[row]]
+    own = np.zeros(len(present), np.uint8)
+    own[code] = group[row]
+    return _Used(row, code, own, np.searchsorted(present, stratum_start))
 
 
 def _keep_defined(group: np.ndarray, positive: np.ndarray, block: np.ndarray) -> np.ndarray:
