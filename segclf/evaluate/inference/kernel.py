@@ -1,8 +1,8 @@
 """The compiled part of the bootstrap: draw patients, then count them in the order of scores.
 
 Scores are sorted once. A replicate is a column of small integers, how often each patient was
-drawn, and one pass over the sorted cases counts many replicates side by side, exactly, in
-integers. Replicate 0 is the sample itself (every weight is 1).
+drawn, and one pass over the sorted cases counts many replicates side by side, exactly, in whole
+numbers. Replicate 0 is the sample itself (every weight is 1).
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import numpy as np
 POSITIVE, OPENS, CLOSES = 1, 2, 4
 """Bits of a mark: the case is positive; it is the first, or last, of a block of tied scores
 that holds a positive. A positive whose score nobody shares has all three."""
+ALONE = POSITIVE | OPENS | CLOSES
 NO_DECISION = 4
 """Outcome code of a case without a decision; 0 to 3 are tn, fp, fn, tp."""
 
@@ -115,10 +116,13 @@ def rank_cells(
     for c in range(start.shape[0] - 1):
         pos, neg = np.zeros(n, np.int32), np.zeros(n, np.int32)
         pos_before, neg_before = np.zeros(n, np.int32), np.zeros(n, np.int32)
-        lost2 = np.zeros(n, np.int64)  # twice the pairs lost; a tie loses half a pair
+        lost2 = np.zeros(n, np.float64)  # twice the pairs lost; whole numbers, exact to 2**53
         gain = np.zeros(n, np.float64)  # positives times the precision at their score
         for i in range(start[c], start[c + 1]):
             w, m = weights[patient[i]], mark[i]
+            if m == ALONE and not has_precision:
+                _add_alone(pos, neg, w, lost2)
+                continue
             if m & OPENS:
                 pos_before[:] = pos
                 neg_before[:] = neg
@@ -214,6 +218,14 @@ def _add(into: np.ndarray, w: np.ndarray) -> None:
 
 
 @_compiled
+def _add_alone(pos: np.ndarray, neg: np.ndarray, w: np.ndarray, lost2: np.ndarray) -> None:
+    """A positive whose score nobody shares."""
+    for b in range(w.shape[0]):
+        pos[b] += w[b]
+        lost2[b] += np.float64(w[b]) * (2.0 * np.float64(neg[b]))
+
+
+@_compiled
 def _close_block(
     pos: np.ndarray,
     neg: np.ndarray,
@@ -224,7 +236,7 @@ def _close_block(
     """Score the positives of a block of ties against the negatives above and inside it."""
     for b in range(pos.shape[0]):
         new = pos[b] - pos_before[b]
-        lost2[b] += np.int64(new) * (np.int64(neg_before[b]) + np.int64(neg[b]))
+        lost2[b] += np.float64(new) * np.float64(neg_before[b] + neg[b])
 
 
 @_compiled
@@ -238,8 +250,8 @@ def _add_gain(pos: np.ndarray, neg: np.ndarray, pos_before: np.ndarray, gain: np
 @_compiled
 def _finish(pos: np.ndarray, neg: np.ndarray, lost2: np.ndarray, auroc: np.ndarray) -> None:
     for b in range(pos.shape[0]):
-        pairs2 = np.int64(2) * np.int64(pos[b]) * np.int64(neg[b])
-        auroc[b] = np.float64(pairs2 - lost2[b]) / np.float64(pairs2) if pairs2 > 0 else np.nan
+        pairs2 = 2.0 * np.float64(pos[b]) * np.float64(neg[b])
+        auroc[b] = (pairs2 - lost2[b]) / pairs2 if pairs2 > 0 else np.nan
 
 
 @_compiled
