@@ -31,9 +31,9 @@ Made by `make results` from `configs/`; research use, not diagnosis.
 
 All numbers are out-of-fold: each case is predicted by networks that have not seen its patient,
 thresholds and tau come from the validation part of each fold, AUROC is computed per fold and
-averaged, and intervals (95 %) resample patients. Segmenter and classifier have the same encoder,
-cases, augmentation, steps and selection rule, and start from random weights. A cell that has not
-run reads "not run".
+averaged, and intervals (95 %) are by patient (docs/evaluation.md says how). Segmenter and
+classifier have the same encoder, cases, augmentation, steps and selection rule, and start from
+random weights. A cell that has not run reads "not run".
 
 `tau`, `mean` and `max` are the same segmenter's masks, summarized in three ways. `tau` decides by
 the area above a fitted probability and ranks by the mean probability, as in the paper, so its
