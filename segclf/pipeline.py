@@ -14,7 +14,7 @@ import pandas as pd
 
 from segclf.classify import train_classifier
 from segclf.console import EventSink
-from segclf.core.atomic import atomic_path, sha256_of, write_json
+from segclf.core.atomic import sha256_of, write_json
 from segclf.core.errors import UsageError
 from segclf.core.maskstats import joined
 from segclf.core.provenance import record_stage
@@ -23,12 +23,12 @@ from segclf.core.statstable import read_statistics
 from segclf.evaluate import (
     Evaluation,
     evaluate_scores,
-    marked,
     overlap_rows,
     read_outside,
     target_sizes,
     with_sizes,
     write_evaluation,
+    write_table,
 )
 from segclf.experiment import Experiment
 from segclf.manifest import CaseTable, cases_of
@@ -252,8 +252,7 @@ def evaluate(
         if manifest is not None:
             frame = as_test(frame.iloc[:0], table, exp.folds())
         rows = overlap_rows(statistics, with_sizes(frame, sizes), t=0.5, **shared)
-        with atomic_path(folder / "overlap.csv") as part:
-            marked(rows, evaluation.ledger).to_csv(part, index=False)
+        write_table(folder / "overlap.csv", rows, evaluation.ledger)
     _record(exp, "/".join(parts))
     return folder, evaluation
 

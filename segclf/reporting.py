@@ -18,7 +18,7 @@ from segclf.core.runs import shown
 from segclf.core.scoretable import RECORD, read_record, read_scores
 from segclf.core.text import plural
 from segclf.data import read_truth
-from segclf.evaluate import read_evaluation
+from segclf.evaluate import read_evaluation, read_table
 from segclf.evaluate.groups import parse_shortcut
 from segclf.experiment import Experiment
 from segclf.io import read_image
@@ -41,7 +41,7 @@ def make_report(exp: Experiment, on_event: EventSink) -> Path:
     check_fresh(exp, evaluation["ledger"])
     overlap = evaluated / "overlap.csv"
     if overlap.is_file():
-        evaluation["overlap"] = pd.read_csv(overlap, keep_default_na=False, na_values=[""])
+        evaluation["overlap"] = read_table(overlap)
     record_folder = exp.run.stage("summarize", GALLERY_RULE)
     has_rule = (record_folder / "scores.parquet").is_file()
     content = ReportContent(

@@ -13,6 +13,7 @@ import pandas as pd
 from segclf.core.atomic import atomic_path, read_json, write_json
 from segclf.core.errors import DataError
 from segclf.core.runs import shown
+from segclf.core.text import guarded, unguarded
 
 COLUMNS = {
     "case_id": "str",
@@ -115,7 +116,7 @@ def read_scores(path: Path) -> pd.DataFrame:
             frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
             texts = [name for name, dtype in COLUMNS.items() if dtype == "str"]
             for name in frame.columns.intersection(texts):
-                frame[name] = frame[name].map(_unguarded)
+                frame[name] = frame[name].map(unguarded)
         else:
             frame = pd.read_parquet(file)
     except (OSError, ValueError) as error:
@@ -148,9 +149,9 @@ def write_scores(
         scores.to_parquet(part, index=False)
     texts = [name for name, dtype in COLUMNS.items() if dtype == "str"]
     with atomic_path(folder / "scores.csv") as part:
-        guarded = scores.assign(**{name: scores[name].map(_guarded) for name in texts})
+        safe = scores.assign(**{name: scores[name].map(guarded) for name in texts})
         # Every text is quoted: a bare carriage return in one would end the line.
-        guarded.to_csv(
+        safe.to_csv(
             part, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
         )
     if arrays:
@@ -238,18 +239,6 @@ def _refuse_duplicates(typed: pd.DataFrame, where: str) -> None:
         expected=f"one row per {', '.join(KEY)}",
         fix="remove the repeated rows",
     )
-
-
-def _guarded(text: str) -> str:
-    return "'" + text if text[:1] in _FORMULA else text
-
-
-def _unguarded(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:2] in _FORMULA else text
-
-
-# Characters that make a spreadsheet read a cell as a formula, and the apostrophe that stops it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def _plain(value: Any, place: tuple[str, ...], arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401

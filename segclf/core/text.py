@@ -31,3 +31,17 @@ def plural(word: str) -> str:
 def counted(n: int, word: str) -> str:
     """`n` of what `word` names: `1 patient`, `2 patients`."""
     return f"{n} {word if n == 1 else plural(word)}"
+
+
+def guarded(text: str) -> str:
+    """The text for a cell of a CSV: with an apostrophe before what a spreadsheet would run."""
+    return "'" + text if text[:1] in _FORMULA else text
+
+
+def unguarded(text: str) -> str:
+    """The text that `guarded` was given."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _FORMULA else text
+
+
+# Characters that make a spreadsheet read a cell as a formula, and the apostrophe that stops it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")

@@ -2,7 +2,13 @@
 
 from segclf.evaluate.baselines import column_scores
 from segclf.evaluate.metrics import METRICS, Metric
-from segclf.evaluate.output import evaluation_text, marked, read_evaluation, write_evaluation
+from segclf.evaluate.output import (
+    evaluation_text,
+    read_evaluation,
+    read_table,
+    write_evaluation,
+    write_table,
+)
 from segclf.evaluate.outside import read_outside
 from segclf.evaluate.overlap import overlap_rows
 from segclf.evaluate.run import Evaluation, evaluate_scores
@@ -15,11 +21,12 @@ __all__ = [
     "column_scores",
     "evaluate_scores",
     "evaluation_text",
-    "marked",
     "overlap_rows",
     "read_evaluation",
     "read_outside",
+    "read_table",
     "target_sizes",
     "with_sizes",
     "write_evaluation",
+    "write_table",
 ]

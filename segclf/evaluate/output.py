@@ -11,7 +11,7 @@ from segclf.core.atomic import atomic_path, read_json, write_json
 from segclf.core.errors import UsageError
 from segclf.core.runs import shown
 from segclf.core.scoretable import read_scores
-from segclf.core.text import counted, plural
+from segclf.core.text import counted, guarded, plural, unguarded
 from segclf.evaluate.estimates import FEW, FEW_WORDS, Row
 from segclf.evaluate.run import Evaluation
 
@@ -29,9 +29,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     for name in ("evaluation.json", "index.html"):  # what would vouch for a mixture of two
         (folder / name).unlink(missing_ok=True)
     for name in TABLES:
-        table = marked(getattr(evaluation, name), evaluation.ledger)
-        with atomic_path(folder / f"{name}.csv") as part:
-            table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+        write_table(folder / f"{name}.csv", getattr(evaluation, name), evaluation.ledger)
     with atomic_path(folder / "metrics.parquet") as part:
         marked(evaluation.metrics, evaluation.ledger).to_parquet(part, index=False)
     with atomic_path(folder / "scores.parquet") as part:
@@ -52,6 +50,30 @@ def marked(table: pd.DataFrame, ledger: Row) -> pd.DataFrame:
     return table.assign(data=ledger["data"], unit=ledger["unit"], caution=caution)
 
 
+def write_table(path: Path, table: pd.DataFrame, ledger: Row) -> None:
+    """Write a table as CSV with the columns of `marked`; no text in it is a formula."""
+    whole = marked(table, ledger)
+    texts = [name for name in whole.columns if not pd.api.types.is_numeric_dtype(whole[name])]
+    safe = {
+        name: [guarded(value) if isinstance(value, str) else value for value in whole[name]]
+        for name in texts
+    }
+    with atomic_path(path) as part:
+        whole.assign(**safe).to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that `write_table` wrote."""
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    return table.assign(
+        **{
+            name: [unguarded(value) if isinstance(value, str) else value for value in table[name]]
+            for name in texts
+        }
+    )
+
+
 def read_evaluation(folder: Path) -> dict[str, Any]:
     """What `write_evaluation` wrote: the tables by name, `scores`, `groups` and `ledger`.
 
@@ -66,9 +88,7 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
             fix="run segclf eval-subgroups first",
         )
     found: dict[str, Any] = {
-        name: pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""])
-        for name in TABLES
-        if name != "metrics"
+        name: read_table(folder / f"{name}.csv") for name in TABLES if name != "metrics"
     }
     groups = pd.read_parquet(folder / "groups.parquet").set_index("case_id")
     found["metrics"] = pd.read_parquet(folder / "metrics.parquet")

@@ -144,3 +144,14 @@ def test_an_interval_without_width_reads_as_its_reason(table):
     text = evaluation_text(evaluate_scores(scores, scores[["case_id"]], settings=DRAWN))
     assert "1.000 [no interval] " in text
     assert "auroc: bootstrap interval has no width: no errors among 6 positive and 9" in text
+
+
+def test_a_group_that_a_spreadsheet_would_run_is_guarded_and_read_as_it_was(drawn, tmp_path):
+    scores, cases = drawn()
+    named = cases.assign(sex=cases["sex"].replace({"F": "=1+1", "M": "+cmd"}))
+    found = evaluate_scores(scores, named, by=["sex"], settings=FAST)
+    write_evaluation(tmp_path, found)
+    text = (tmp_path / "metrics.csv").read_text()
+    assert ",'=1+1," in text
+    assert ",=1+1" not in text
+    assert set(read_evaluation(tmp_path)["gaps"]["worst_group"].dropna()) <= {"=1+1", "+cmd"}
