@@ -17,12 +17,12 @@ from segclf.evaluate.gaps import gap_rows
 from segclf.evaluate.group_pairs import group_rows
 from segclf.evaluate.groups import Grouping
 from segclf.evaluate.ledger import exclusion_rows
-from segclf.evaluate.method_pairs import improvement_rows, method_rows
+from segclf.evaluate.method_pairs import method_rows
 from segclf.evaluate.metrics import METRICS, Metric
 from segclf.evaluate.resample import leave_out_each, resample
 from segclf.evaluate.rows import Drawn, metric_rows
 from segclf.evaluate.sample import Sample, Slice
-from segclf.evaluate.shortcut import shortcut_rows, shortcut_slices
+from segclf.evaluate.shortcut import improvement_rows, shortcut_rows, shortcut_slices
 
 MAX_BCA = 5000
 """Most patients for BCa intervals, whose time and memory grow as their square."""

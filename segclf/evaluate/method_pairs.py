@@ -10,9 +10,14 @@ from segclf.core.config import EvaluateSettings
 from segclf.evaluate.estimates import Row, average_cells, of_counts
 from segclf.evaluate.exact import slice_aurocs
 from segclf.evaluate.families import blank
-from segclf.evaluate.inference.bootstrap_intervals import percentile
-from segclf.evaluate.inference.compare import Comparison, compare_paired
-from segclf.evaluate.inference.decompose import relative_improvement
+from segclf.evaluate.inference.compare import (
+    ROUNDING,
+    Comparison,
+    compare_paired,
+    mover,
+    mover_p,
+)
+from segclf.evaluate.inference.intervals import auroc_interval
 from segclf.evaluate.inference.mcnemar import mcnemar
 from segclf.evaluate.inference.missing import join
 from segclf.evaluate.inference.seeds import SeedDifference, compare_seeds
@@ -187,6 +192,8 @@ def _compare(
         covariance = drawn.aurocs[s].covariance[np.ix_(methods, methods)]
         variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
         how = "clustered DeLong, paired"
+        if variance <= ROUNDING**2 and abs(difference) > ROUNDING:
+            return row | _separated(drawn, s, methods, settings)
     else:
         if len(usable) < max(len(drawn_difference) / 2, 2):
             return row | {"reason": f"{len(usable)} of {len(drawn_difference)} resamples usable"}
@@ -196,6 +203,24 @@ def _compare(
     if metric.share is not None and metric.uses != "both":
         row |= _mcnemar(pair, s, is_positive=metric.uses == "positives")
     return row
+
+
+def _separated(drawn: Drawn, s: int, methods: list[int], settings: EvaluateSettings) -> Row:
+    """Two methods of which each ranks all pairs alike, so that neither AUROC has a variance.
+
+    Interval and p follow from both intervals as if cases were not shared, which is cautious.
+    """
+    aurocs = [drawn.aurocs[s].aurocs[m] for m in methods]
+
+    def limits(i: int, confidence: float) -> tuple[float, float, float]:
+        return aurocs[i].value, *auroc_interval(aurocs[i], confidence)[:2]
+
+    one, other = (lambda level, i=i: limits(i, level) for i in (0, 1))
+    lo, hi = mover(one(settings.confidence), other(settings.confidence))
+    how = "MOVER of both intervals"
+    row: Row = {"difference": aurocs[0].value - aurocs[1].value, "lo": lo, "hi": hi}
+    reason = "neither AUROC has a variance"
+    return row | {"p": mover_p(one, other), "interval": how, "test": how, "reason": reason}
 
 
 def _numbers(difference: float, found: Comparison | SeedDifference) -> Row:
@@ -233,42 +258,3 @@ def _mcnemar(pair: _Pair, s: int, *, is_positive: bool) -> Row:
     if np.isnan(found.p_exact):
         row = {"p": found.p_cases, "test": "McNemar, clustered (Obuchowski)"}
     return row
-
-
-def improvement_rows(
-    drawn: Drawn, robust: Slice, values: np.ndarray, settings: EvaluateSettings
-) -> Iterator[Row]:
-    """Relative improvement of the robust AUROC between every pair of methods.
-
-    Args:
-        drawn: What was resampled.
-        robust: The slice of robust AUROC.
-        values: (method, replicate) robust AUROCs, the sample's own first.
-        settings: The confidence.
-    """
-    sample = drawn.sample
-    for old, new in combinations(range(len(sample.methods)), 2):
-        counts = count_slice(sample, robust.member & (sample.method == new))
-        ratio = relative_improvement(values[new], values[old])
-        lo, hi, n_usable, reason = percentile(ratio[1:], settings.confidence)
-        few = min(counts.n_positive_patients, counts.n_negative_patients) < settings.min_group
-        row = blank(
-            kind="relative improvement",
-            finding=sample.finding,
-            metric="robust auroc",
-            group_column=robust.column,
-            group="robust",
-            first=sample.methods[new],
-            second=sample.methods[old],
-            n_cases=counts.n_cases,
-            n_patients=counts.n_patients,
-            n_positive=counts.n_positive,
-            n_negative=counts.n_negative,
-        )
-        row |= {"se": np.nan, "df": np.inf, "sign": 1.0}
-        if few or np.isnan(ratio[0]):
-            yield row | {"reason": f"fewer than {settings.min_group} patients of a class"}
-            continue
-        row |= {"estimate_first": float(values[new, 0]), "estimate_second": float(values[old, 0])}
-        row |= {"difference": float(ratio[0]), "lo": lo, "hi": hi, "n_usable": n_usable}
-        yield row | {"interval": "percentile of ratios", "reason": reason}

@@ -1,13 +1,17 @@
 """Does the score follow a feature that should not matter? Robust AUROC and the 2 x 2 grid."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import combinations
 
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.evaluate.estimates import Row, average_cells, estimate, interval_name
 from segclf.evaluate.exact import interval_of_auroc
+from segclf.evaluate.families import blank
 from segclf.evaluate.inference.bootstrap_intervals import percentile
+from segclf.evaluate.inference.decompose import relative_improvement
 from segclf.evaluate.inference.missing import join
 from segclf.evaluate.metrics import METRICS
 from segclf.evaluate.rows import Drawn, count_slice
@@ -117,3 +121,42 @@ def _difference(
     lo, hi, n_usable, reason = percentile(difference[1:], settings.confidence)
     row |= {"estimate": float(difference[0]), "lo": lo, "hi": hi, "interval": interval_name(unit)}
     return row | {"n_boot_usable": n_usable, "reason": reason}
+
+
+def improvement_rows(
+    drawn: Drawn, robust: Slice, values: np.ndarray, settings: EvaluateSettings
+) -> Iterator[Row]:
+    """Relative improvement of the robust AUROC between every pair of methods.
+
+    Args:
+        drawn: What was resampled.
+        robust: The slice of robust AUROC.
+        values: (method, replicate) robust AUROCs, the sample's own first.
+        settings: The confidence.
+    """
+    sample = drawn.sample
+    for old, new in combinations(range(len(sample.methods)), 2):
+        counts = count_slice(sample, robust.member & (sample.method == new))
+        ratio = relative_improvement(values[new], values[old])
+        lo, hi, n_usable, reason = percentile(ratio[1:], settings.confidence)
+        few = min(counts.n_positive_patients, counts.n_negative_patients) < settings.min_group
+        row = blank(
+            kind="relative improvement",
+            finding=sample.finding,
+            metric="robust auroc",
+            group_column=robust.column,
+            group="robust",
+            first=sample.methods[new],
+            second=sample.methods[old],
+            n_cases=counts.n_cases,
+            n_patients=counts.n_patients,
+            n_positive=counts.n_positive,
+            n_negative=counts.n_negative,
+        )
+        row |= {"se": np.nan, "df": np.inf, "sign": 1.0}
+        if few or np.isnan(ratio[0]):
+            yield row | {"reason": f"fewer than {settings.min_group} patients of a class"}
+            continue
+        row |= {"estimate_first": float(values[new, 0]), "estimate_second": float(values[old, 0])}
+        row |= {"difference": float(ratio[0]), "lo": lo, "hi": hi, "n_usable": n_usable}
+        yield row | {"interval": "percentile of ratios", "reason": reason}

@@ -258,3 +258,14 @@ def test_cases_that_one_method_left_undecided_or_unsure_count_for_neither(pair, 
         assert one["n_cases"] == two["n_cases"] == len(common) // 2
         assert f"{hard.sum()} cases of which only one method has a " in one["reason"]
     assert row(found, metric="auroc")["n_cases"] == len(pair) // 2
+
+
+def test_a_perfect_and_an_inverted_method_differ_although_neither_has_a_variance(table, row):
+    label = np.tile([1.0, 0, 0], 20)
+    one = table(label, label, method="a")
+    both = pd.concat([one, table(label, 1 - label, method="b")], ignore_index=True)
+    found = row(compare(both), metric="auroc")
+    assert found["difference"] == 1.0
+    assert found["interval"] == "MOVER of both intervals"
+    assert 0 < found["p"] < 1e-6
+    assert 0.5 < found["lo"] < found["hi"] <= 1.0
