@@ -8,7 +8,7 @@ import pandas as pd
 
 from segclf.core.catalog import lookup, unknown_name
 from segclf.core.config import EvaluateSettings
-from segclf.core.errors import DataError
+from segclf.core.errors import DataError, UsageError
 from segclf.core.scoretable import check_scores
 from segclf.evaluate.bins import is_number
 from segclf.evaluate.decide import decide, parse_source
@@ -117,6 +117,7 @@ def evaluate_scores(
     name, present = parse_shortcut(shortcut, cases, roles=roles) if shortcut else ("", None)
     names = METRICS if metrics is None else metrics
     named = {m: lookup(m, METRICS, kind="metric", group="segclf.metrics") for m in names}
+    _check_sums(named)
     groupings = _groupings(by, cases, roles)
     plan = Plan(
         metrics=named | (declared_metrics(settings) if metrics is None else {}),
@@ -147,6 +148,17 @@ def evaluate_scores(
     asked |= {"metrics": list(plan.metrics), "thresholds": thresholds}
     groups = _group_names(case_ids, groupings)
     return Evaluation(**frames, scores=scores, groups=groups, ledger=asked | ledger)
+
+
+def _check_sums(metrics: Mapping[str, Metric]) -> None:
+    lacking = [n for n, m in metrics.items() if m.needs == "probability" and m.sums is None]
+    if lacking:
+        raise UsageError(
+            f"the metric {lacking[0]!r} of probabilities cannot be resampled.",
+            where="its Metric record",
+            expected="a function `sums`",
+            fix="write one as docs/extend/metric.md says",
+        )
 
 
 def _check_declared(

@@ -351,3 +351,10 @@ def test_a_score_table_without_test_rows_says_what_it_holds(drawn):
     scores, cases = drawn()
     with pytest.raises(DataError, match="found 240 rows: not in the test split"):
         evaluate_scores(scores.assign(split="val"), cases)
+
+
+def test_a_metric_of_probabilities_without_sums_is_refused_with_what_it_lacks(drawn, monkeypatch):
+    lacking = Metric(lambda y, p, w: p @ w, needs="probability", undefined_for="without cases")
+    monkeypatch.setitem(METRICS, "mean_probability", lacking)
+    with pytest.raises(UsageError, match="'mean_probability' of probabilities cannot be resampled"):
+        evaluate_scores(*drawn(), metrics=["mean_probability"], settings=FAST)
