@@ -11,8 +11,10 @@ import pytest
 from scipy.stats import chi2, norm
 
 from segclf.evaluate.inference.auroc import auroc_of
+from segclf.evaluate.inference.compare import compare_independent, compare_paired
 from segclf.evaluate.inference.delong import auroc_covariance
 from segclf.evaluate.inference.intervals import delong_interval
+from segclf.evaluate.metrics.ranking import partial_auroc
 
 TABLE = Path(__file__).with_name("delong1988.csv")
 """43 patients of DeLong et al. (1988), as printed in the SAS/STAT documentation."""
@@ -107,3 +109,45 @@ def test_the_intervals_of_proc_are_reproduced_also_in_a_subgroup(asah):
     assert women.value == pytest.approx(0.6671428571, abs=1e-10)
     found = delong_interval(women, 0.95)
     np.testing.assert_allclose(found, [0.5261398281, 0.8081458862], atol=1e-10)
+
+
+# pROC at commit ee2877e: test-roc.test.R (unpaired, one-sided), test-auc.R (partial areas of wfns)
+UNPAIRED = [
+    (0, 2, 1.43490640926908, 0.152825378808796),
+    (0, 1, 3.10125096778969, 0.00220950791756457),
+    (1, 2, -1.55995743389685, 0.120192832430845),
+]
+PARTIAL = [
+    ({"low": 0.9, "high": 1.0}, 0.0334417344173442),
+    ({"low": 0.8, "high": 0.9}, 0.0598373983739837),
+    ({"low": 0.9, "high": 1.0, "of": "sensitivity"}, 0.0400999322493225),
+]
+
+
+def test_our_paired_and_unpaired_tests_are_those_of_proc(asah):
+    scores, positive, _ = asah
+    auroc, covariance = auroc_covariance(scores, positive)
+    for a, b, z, p, lo, hi in PAIRED:
+        variance = covariance[a, a] + covariance[b, b] - 2 * covariance[a, b]
+        found = compare_paired(auroc[a] - auroc[b], variance)
+        np.testing.assert_allclose(
+            [found.z, found.p, found.lo, found.hi], [z, p, lo, hi], atol=1e-10
+        )
+    for a, b, z, p in UNPAIRED:
+        variances = (covariance[a, a], covariance[b, b])
+        found = compare_independent(auroc[a] - auroc[b], variances, (113, 113))
+        np.testing.assert_allclose([found.z, found.p], [z, p], atol=1e-10)
+    one_sided = compare_paired(auroc[0] - auroc[2], PAIRED_VARIANCE)
+    assert one_sided.p / 2 == pytest.approx(0.0135878911145941, abs=1e-10)
+    same = compare_paired(0.0, 0.0)
+    assert (same.z, same.p) == (0.0, 1.0)
+
+
+PAIRED_VARIANCE = VARIANCE[0] + VARIANCE[2] - 2 * COVARIANCE[2]
+
+
+def test_partial_areas_are_those_of_proc(asah):
+    scores, positive, _ = asah
+    for options, expected in PARTIAL:
+        found = partial_auroc(positive.astype(int), scores[:, 0], np.ones(113), **options)
+        assert found == pytest.approx(expected, abs=1e-10)
