@@ -69,17 +69,18 @@ GUIDELINES: Mapping[str, Sequence[Item]] = {
              "what was left out and what intervals assume; the rest is for the authors"),
     ),
     "CLAIM (Radiol Artif Intell 2020;2:e200029)": (
-        Item("29", "measures of significance and uncertainty",
+        Item("", "measures of significance and uncertainty",
              ("intervals", "comparisons", "pairs")),
-        Item("30", "robustness or sensitivity analysis",
+        Item("", "robustness or sensitivity analysis",
              ("shortcut", "groups", "decomposition", "spread")),
-        Item("35", "performance on all partitions of the data", (),
+        Item("", "performance on all partitions of the data", (),
              "the page shows test cases only"),
-        Item("36", "accuracy estimates and their precision", ("estimates", "groups")),
-        Item("37", "analysis of failures", ("errors", "worst", "size")),
+        Item("", "accuracy estimates and their precision", ("estimates", "groups")),
+        Item("", "analysis of failures", ("errors", "worst", "size")),
     ),
 }  # fmt: skip
-"""Name of a guideline to those of its items that an evaluation can speak to."""
+"""Name of a guideline to those of its items that an evaluation can speak to; those of CLAIM are
+named without their numbers, which differ between its versions."""
 
 
 def answers(places: Mapping[str, Sequence[Place]]) -> dict[str, list[Answer]]:
