@@ -108,10 +108,11 @@ def report_tables(folder: Path) -> Path:
 
 
 def _shared_patients(scores: pd.DataFrame) -> list[str]:
-    """A note if patients of the test cases are also in another split."""
+    """A note if patients of test cases are also in another split of the same fold."""
     is_test = scores["split"] == "test"
-    test, rest = (set(scores.loc[rows, "patient_id"]) for rows in (is_test, ~is_test))
-    n_both = len(test & rest)
+    owner = scores[["patient_id"]].assign(fold=scores["fold"].fillna(-1))
+    test, rest = owner[is_test].drop_duplicates(), owner[~is_test].drop_duplicates()
+    n_both = test.merge(rest)["patient_id"].nunique()
     text = (
         f"{n_both} patients of test cases have cases in another split as well: what was fitted "
         "there has seen them"

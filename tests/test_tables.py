@@ -126,6 +126,17 @@ def test_patients_in_test_and_validation_are_said(run, tmp_path):
     assert "80 patients of test cases have cases in another split" in run(*COMMAND).output
 
 
+def test_patients_that_are_tested_in_one_fold_and_validate_in_another_are_no_leak(run, tmp_path):
+    for name in ("a", "bb"):
+        table = pd.read_csv(tmp_path / f"{name}.csv")
+        swapped = table["split"].map({"val": "test", "test": "val"})
+        both = [table.assign(fold=0), table.assign(fold=1, split=swapped)]
+        pd.concat(both).to_csv(tmp_path / f"{name}.csv", index=False)
+    done = run(*COMMAND)
+    assert done.exit_code == 0, done.output
+    assert "in another split" not in done.output
+
+
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [

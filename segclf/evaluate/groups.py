@@ -67,7 +67,8 @@ def group_cases(by: str, cases: pd.DataFrame, *, roles: Mapping[str, str]) -> Gr
             `age_years:quantiles=4`; an intersection of such, `sex*site`; or columns of 0 and 1
             whose cases with 1 are slices that may overlap, `tube+pacemaker`; blanks of a slice
             are a group of their own. A column of many
-            numbers that is derived from the truth, such as a target size, is cut into quartiles.
+            numbers that is derived from the truth, such as a target size, is cut into quartiles;
+            a size of 0 is no target, and quantiles leave it out.
         cases: One row per case.
         roles: Role of columns; `id` ones are refused, `derived` ones cut positives only.
 
@@ -91,7 +92,8 @@ def group_cases(by: str, cases: pd.DataFrame, *, roles: Mapping[str, str]) -> Gr
     is_derived = roles.get(column) == "derived"
     if not bins_text and is_derived and is_number(values) and values.nunique() > MAX_VALUES:
         bins_text = "quantiles=4"
-    bins = parse_bins(bins_text, values, where=f"--by {by}") if bins_text else ()
+    sizes = values.mask(values == 0) if is_derived and is_number(values) else values
+    bins = parse_bins(bins_text, sizes, where=f"--by {by}") if bins_text else ()
     names, code = code_bins(values, bins) if bins else _code_values(by, values)
     blank = BLANK if MISSING in names else MISSING
     all_names = (*names, blank)

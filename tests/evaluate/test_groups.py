@@ -241,3 +241,11 @@ def test_a_size_and_a_sex_compare_with_negatives_of_that_sex():
 
 def test_a_column_called_all_makes_no_groups():
     assert "a column called 'all'" in message_of("all", CASES.assign(all="x"))
+
+
+def test_quantiles_of_a_size_leave_out_the_0_of_negatives():
+    cases = CASES.assign(area=[0.0] * 6 + [1, 2, 3, 4, 5, 6])
+    grouping = group_cases("area:quantiles=2", cases, roles={"area": "derived"})
+    assert grouping.names[:2] == ("[1,3.5)", "[3.5,6]")
+    assert grouping.member[0].sum() == grouping.member[1].sum() == 3
+    assert group_cases("area:quantiles=2", cases, roles={}).names[0] == "[0,0.5)"
