@@ -112,7 +112,7 @@ def _shared_patients(scores: pd.DataFrame) -> list[str]:
     is_test = scores["split"] == "test"
     owner = scores[["patient_id"]].assign(fold=scores["fold"].fillna(-1))
     test, rest = owner[is_test].drop_duplicates(), owner[~is_test].drop_duplicates()
-    n_both = test.merge(rest)["patient_id"].nunique()
+    n_both = len(test.merge(rest)["patient_id"].drop_duplicates())
     text = (
         f"{n_both} patients of test cases have cases in another split as well: what was fitted "
         "there has seen them"
