@@ -11,7 +11,12 @@ from segclf.evaluate.estimates import Row
 from segclf.evaluate.families import blank
 from segclf.evaluate.groups import Grouping
 from segclf.evaluate.inference.bootstrap_intervals import percentile
-from segclf.evaluate.inference.compare import compare_paired, mover, mover_p
+from segclf.evaluate.inference.compare import (
+    compare_independent,
+    compare_paired,
+    mover,
+    mover_p,
+)
 from segclf.evaluate.inference.heterogeneity import (
     Heterogeneity,
     bootstrap_heterogeneity,
@@ -197,6 +202,8 @@ def _pair(
     by_formula = settings.interval == "auto" and "bootstrap" not in one.row["interval"]
     if members.are_apart and by_formula and "bootstrap" not in other.row["interval"]:
         return row | _independent(drawn, members, first, second, settings)
+    if members.are_apart and settings.interval == "delong" and members.name == "auroc":
+        return row | _as_proc(drawn, members, first, second, settings)
     if len(usable) < max(len(difference) / 2, 2):
         return row | {"reason": f"{len(usable)} of {len(difference)} resamples usable"}
     used = [f"n_{c}_patients" for c in ("positive", "negative") if metric.uses in ("both", f"{c}s")]
@@ -209,6 +216,23 @@ def _pair(
         lo, hi, _, _ = percentile(difference, settings.confidence)
     row |= {"lo": lo, "hi": hi, "p": found.p, "se": found.se, "df": df}
     return row | {"interval": how, "test": how, "reason": found.reason}
+
+
+def _as_proc(
+    drawn: Drawn, members: _Members, first: int, second: int, settings: EvaluateSettings
+) -> Row:
+    """What pROC gives for two groups: cases as independent, Welch's degrees of freedom."""
+    one, other = (drawn.aurocs[members.slices[i]].aurocs[members.method] for i in (first, second))
+    n = (one.n_positive + one.n_negative, other.n_positive + other.n_negative)
+    found = compare_independent(
+        one.value - other.value,
+        (one.variance_of_cases, other.variance_of_cases),
+        n,
+        confidence=settings.confidence,
+    )
+    how = "DeLong, cases as independent"
+    numbers = {"lo": found.lo, "hi": found.hi, "p": found.p, "se": found.se}
+    return numbers | {"interval": how, "test": how, "reason": found.reason}
 
 
 def _independent(

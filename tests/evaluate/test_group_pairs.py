@@ -234,3 +234,28 @@ def test_more_than_eight_groups_are_compared_with_the_largest_alone(drawn):
     pairs = found.loc[(found["kind"] == "groups") & (found["metric"] == "auroc")]
     assert len(pairs) == 9
     assert set(pairs["second"]) == {"a"}
+
+
+def test_delong_on_request_compares_groups_as_proc_does(drawn, row):
+    # By hand: variances of placement values of cases, and Welch's degrees of freedom of all cases.
+    scores, cases = drawn(n=400)  # patients with several images, whom pROC does not know
+    settings = EvaluateSettings(n_boot=50, interval="delong")
+    one = row(compare(scores, cases, ["sex"], settings), kind="groups", metric="auroc")
+    auroc, variance, n = [], [], []
+    for sex in "FM":
+        part = scores.loc[cases["sex"] == sex]
+        ill, well = (part.loc[part["label"] == k, "score"].to_numpy() for k in (1, 0))
+        wins = ill[:, None] > well
+        auroc.append(wins.mean())
+        spread = wins.mean(axis=1).var(ddof=1) / len(ill) + wins.mean(axis=0).var(ddof=1) / len(
+            well
+        )
+        variance.append(spread)
+        n.append(len(part))
+    difference, total = auroc[0] - auroc[1], sum(variance)
+    df = total**2 / sum(v**2 / (k - 1) for v, k in zip(variance, n, strict=True))
+    half = stats.t.ppf(0.975, df) * np.sqrt(total)
+    p = 2 * stats.t.sf(abs(difference) / np.sqrt(total), df)
+    expected = [difference, difference - half, difference + half, p]
+    assert as_float(one, "difference", "lo", "hi", "p") == pytest.approx(expected, abs=1e-12)
+    assert one["test"] == "DeLong, cases as independent"

@@ -8,10 +8,12 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from segclf.evaluate.inference.auroc import Auroc, auroc_of, jackknife_auroc
+from segclf.evaluate.inference.auroc import Auroc, auroc_of
 from segclf.evaluate.inference.bootstrap_intervals import bca, percentile
+from segclf.evaluate.inference.compare import mover
 from segclf.evaluate.inference.intervals import (
     FEW_PATIENTS,
     LOGIT,
@@ -22,9 +24,7 @@ from segclf.evaluate.inference.intervals import (
     effective_cases,
     effective_n,
     logit_interval,
-    mover_difference,
     newcombe5,
-    newcombe_difference,
     share_interval,
     wilson,
 )
@@ -219,16 +219,17 @@ def test_wilson_ends_exactly_at_0_and_1():
     ],
 )
 def test_newcombes_difference_equals_published_values_and_statsmodels(a, n_a, b, n_b, lo, hi):
-    found = newcombe_difference(a / n_a, n_a, b / n_b, n_b, 0.95)
+    one, other = ((k / n, *wilson(k / n, n, 0.95)) for k, n in ((a, n_a), (b, n_b)))
+    found = mover(one, other)
     assert found == pytest.approx((lo, hi), abs=5e-5)
     expected = confint_proportions_2indep(a, n_a, b, n_b, method="newcomb", compare="diff")
     assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_difference_of_symmetric_intervals_adds_their_squares():
-    assert mover_difference(0.9, 0.87, 0.93, 0.7, 0.66, 0.74) == pytest.approx((0.15, 0.25))
+    assert mover((0.9, 0.87, 0.93), (0.7, 0.66, 0.74)) == pytest.approx((0.15, 0.25))
     # The limit that matters is that towards the other estimate.
-    assert mover_difference(0.9, 0.6, 0.93, 0.7, 0.3, 0.74)[1] == pytest.approx(
+    assert mover((0.9, 0.6, 0.93), (0.7, 0.3, 0.74))[1] == pytest.approx(
         0.2 + math.hypot(0.03, 0.4)
     )
 
@@ -305,7 +306,8 @@ def test_bca_of_an_auroc_over_strata_equals_scipy_with_two_samples():
         (ill, well), auroc, method="BCa", n_resamples=999, vectorized=True, rng=rng
     )
     score, positive = np.append(ill, well), np.repeat([True, False], [25, 60])
-    left_out = jackknife_auroc(score, positive, np.arange(85))
+    kept = [np.arange(85) != i for i in range(85)]
+    left_out = np.array([roc_auc_score(positive[keep], score[keep]) for keep in kept])
     lo, hi, _, _ = bca(
         float(auroc(ill, well)),
         expected.bootstrap_distribution,

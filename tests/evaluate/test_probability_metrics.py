@@ -18,7 +18,6 @@ from segclf.evaluate.metrics.probability import (
     net_benefit,
     net_benefit_of,
     net_benefit_terms,
-    treat_all,
 )
 
 RNG = np.random.default_rng(12)
@@ -84,10 +83,8 @@ OUTCOME = np.repeat([1, 0, 1, 0], [24, 91, 81, 554])
 def test_net_benefit_has_the_published_values_of_dcurves():
     found = net_benefit(OUTCOME, FAMILY, np.ones(750), thresholds=THRESHOLDS)
     assert found == pytest.approx([0.025614, 0.018519, 0.001667], abs=5e-7)
-    everybody = treat_all(105 / 750, THRESHOLDS)
+    everybody = net_benefit(OUTCOME, np.ones(750), np.ones(750), thresholds=THRESHOLDS)
     assert everybody == pytest.approx([0.0947368, 0.0444444, -0.075], abs=5e-8)
-    sure = net_benefit(OUTCOME, np.ones(750), np.ones(750), thresholds=THRESHOLDS)
-    np.testing.assert_allclose(sure, everybody, rtol=1e-12)
 
 
 def test_net_benefit_at_a_prevalence_is_that_of_reweighted_classes():
@@ -96,8 +93,6 @@ def test_net_benefit_at_a_prevalence_is_that_of_reweighted_classes():
     found = net_benefit(LABEL, PROBABILITY, np.ones(300), thresholds=THRESHOLDS, prevalence=0.08)
     expected = net_benefit(LABEL, PROBABILITY, weight, thresholds=THRESHOLDS)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    shares = treat_all(np.array([0.1, 0.2]), THRESHOLDS)
-    assert shares.shape == (3, 2)
 
 
 def test_a_case_at_the_threshold_is_treated():

@@ -105,30 +105,6 @@ def mean_auroc(by_block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(known.any(axis=(1, 2)), mean, np.nan), weight.reshape(-1, n_columns)
 
 
-def jackknife_auroc(score: np.ndarray, positive: np.ndarray, patient: np.ndarray) -> np.ndarray:
-    """The AUROC without each patient, from two sorts; NaN where a class is then absent.
-
-    Args:
-        score: (row,) higher means more likely positive; no NaN.
-        positive: (row,) bool.
-        patient: (row,) codes from 0, all of which occur.
-
-    Returns:
-        (patient,).
-    """
-    n = [np.bincount(patient[positive == kind], minlength=patient.max() + 1) for kind in (0, 1)]
-    n_all = [int(counts.sum()) for counts in n]
-    overall = place(score, positive, np.zeros(len(score), np.int8))
-    right = overall.value * np.where(positive, n_all[0], n_all[1])
-    own = place(score, positive, patient)
-    # Pairs inside a patient are counted with the positives and with the negatives.
-    inside = np.where(np.isnan(own.auroc), 0.0, own.auroc * n[0] * n[1])
-    lost = np.bincount(patient, right, minlength=len(inside)) - inside
-    pairs = (n_all[0] - n[0]) * (n_all[1] - n[1])
-    left = overall.auroc[0] * n_all[0] * n_all[1] - lost
-    return np.where(pairs > 0, left / np.maximum(pairs, 1), np.nan)
-
-
 def _n_distinct(code: np.ndarray) -> int:
     seen = np.zeros(int(code.max()) + 1 if len(code) else 0, bool)
     seen[code] = True

@@ -79,29 +79,6 @@ def expected_error(
     )
 
 
-def excess_interval(
-    observed: float, replicates: np.ndarray, expected: float, *, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Interval of the observed minus the expected calibration error.
-
-    Resampling adds its own noise to every bin, so replicates lie above the observed error; they
-    are moved down by the mean of that before their percentiles are taken. NaN without
-    replicates.
-
-    Args:
-        observed: Calibration error of the sample.
-        replicates: (replicate,) of resampled patients; NaN is left out.
-        expected: From `expected_error`.
-        confidence: Of the interval.
-    """
-    usable = replicates[~np.isnan(replicates)]
-    if len(usable) < 2:
-        return float("nan"), float("nan")
-    tail = (1 - confidence) / 2
-    lo, hi = np.quantile(usable - usable.mean() + observed - expected, [tail, 1 - tail])
-    return float(lo), float(hi)
-
-
 def _design_effect(residual: np.ndarray, place: np.ndarray, patient: np.ndarray) -> float:
     """Variance of sums of residuals by patient and bin, over that of independent cases."""
     n, total = np.bincount(place), np.bincount(place, residual)

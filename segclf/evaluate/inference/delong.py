@@ -28,28 +28,6 @@ class Placed:
     """(block,) NaN where a block lacks a class."""
 
 
-def placements(score: np.ndarray, positive: np.ndarray) -> tuple[float, np.ndarray]:
-    """AUROC, and of each case the share of the other class that it is ranked rightly against.
-
-    Undefined (NaN) without positives or without negatives.
-
-    Args:
-        score: (row,) higher means more likely positive; no NaN.
-        positive: (row,) bool.
-
-    Returns:
-        The AUROC, and (row,) placement values; a tie counts half.
-
-    Raises:
-        ValueError: A score is NaN, or the lengths differ.
-
-    Source:
-        DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837.
-    """
-    placed = place(score, positive, np.zeros(len(score), np.int8))
-    return float(placed.auroc[0]), placed.value
-
-
 def place(score: np.ndarray, positive: np.ndarray, block: np.ndarray) -> Placed:
     """Every case placed inside its block, from one sort, counted in integers.
 

@@ -38,46 +38,15 @@ def equivalence_p(difference: float, se: float, margin: float, *, df: float = np
     return float(special.ndtr(-t) if np.isinf(df) else special.stdtr(df, -t))
 
 
-def verdict(
-    lo: float,
-    hi: float,
-    margin: float | None = None,
-    *,
-    inner_lo: float = np.nan,
-    inner_hi: float = np.nan,
-) -> Verdict:
-    """What the interval of a difference shows; '' if it is missing.
-
-    - equivalent: the interval at 1 - 2 alpha lies inside the margin. This holds also if the
-      difference is above or below 0 for sure: it is then shown to be too small to matter.
-    - better, worse: otherwise, the interval at 1 - alpha lies above, or below, 0. The difference
-      is real; it may still be smaller than the margin.
-    - inconclusive: otherwise. It is not evidence that there is no difference.
-
-    Without a margin nothing is equivalent. In a family, pass intervals at the adjusted level, or
-    use `verdict_of_p` with adjusted p values.
-
-    Args:
-        lo: Lower bound of first minus second at confidence 1 - alpha; positive is better (turn
-            the sign for metrics where lower is better).
-        hi: Upper bound.
-        margin: The smallest difference that would matter, above 0.
-        inner_lo: Lower bound at confidence 1 - 2 alpha, for the margin.
-        inner_hi: Upper bound.
-    """
-    if margin is not None and not margin > 0:
-        raise ValueError(f"a margin is above 0: got {margin}.")
-    if np.isnan(lo) or np.isnan(hi):
-        return ""
-    if margin is not None and -margin < inner_lo and inner_hi < margin:
-        return "equivalent"
-    return "better" if lo > 0 else "worse" if hi < 0 else "inconclusive"
-
-
 def verdict_of_p(
     difference: float, p: float, p_equivalence: float = np.nan, *, alpha: float = 0.05
 ) -> Verdict:
-    """The same rule from p values, which may be adjusted; '' if `p` is missing.
+    """What a difference and its p values show, which may be adjusted; '' if `p` is missing.
+
+    - equivalent: the difference is smaller than the margin. This holds also if it is above or below
+      0 for sure: it is then shown to be too small to matter.
+    - better, worse: otherwise, it is not 0. It may still be smaller than the margin.
+    - inconclusive: otherwise. It is not evidence that there is no difference.
 
     Args:
         difference: First minus second; positive is better.

@@ -195,37 +195,6 @@ def effective_cases(hits: np.ndarray, cases: np.ndarray) -> float:
     return float(np.clip(n * of_cases / of_patients, 1.0, n)) if of_patients > 0 else n
 
 
-def newcombe_difference(
-    share: float, n: float, other: float, n_other: float, confidence: float
-) -> tuple[float, float]:
-    """Interval of the difference `share - other` of two independent shares.
-
-    Args:
-        share: In [0, 1].
-        n: Its cases, or their effective number.
-        other: In [0, 1].
-        n_other: Its cases, or their effective number.
-        confidence: In (0, 1).
-
-    Source:
-        Newcombe, Stat. Med. 17 (1998) 873, method 10. Witness: statsmodels.
-    """
-    first, second = wilson(share, n, confidence), wilson(other, n_other, confidence)
-    return mover_difference(share, *first, other, *second)
-
-
-def mover_difference(
-    a: float, a_lo: float, a_hi: float, b: float, b_lo: float, b_hi: float
-) -> tuple[float, float]:
-    """Interval of `a - b` from the intervals of two independent estimates.
-
-    Source:
-        Zou and Donner, Stat. Med. 27 (2008) 1693.
-    """
-    lower, upper = math.hypot(a - a_lo, b_hi - b), math.hypot(a_hi - a, b - b_lo)
-    return a - b - lower, a - b + upper
-
-
 def _edge(is_outside: Callable[[float], bool], outer: float, inner: float) -> float:
     """Where `is_outside` turns true between `inner`, where it is not, and `outer`."""
     if not is_outside(outer):

@@ -157,13 +157,6 @@ def net_benefit_of(
     return prevalence * sensitivity - odds * (1 - prevalence) * false_alarms
 
 
-def treat_all(prevalence: np.ndarray | float, thresholds: np.ndarray) -> np.ndarray:
-    """(threshold, ...) net benefit of treating everybody; of treating nobody it is 0."""
-    share = np.asarray(prevalence, dtype=np.float64)
-    odds = (thresholds / (1 - thresholds)).reshape(-1, *[1] * share.ndim)
-    return share - odds * (1 - share)
-
-
 def calibration_error_terms(
     label: np.ndarray, probability: np.ndarray, n_bins: int = N_BINS
 ) -> np.ndarray:
