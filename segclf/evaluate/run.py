@@ -115,12 +115,9 @@ def evaluate_scores(
     if by or shortcut:
         _check_match(rows, case_ids)
     name, present = parse_shortcut(shortcut, cases, roles=roles) if shortcut else ("", None)
-    names = METRICS if metrics is None else metrics
-    named = {m: lookup(m, METRICS, kind="metric", group="segclf.metrics") for m in names}
-    _check_sums(named)
     groupings = _groupings(by, cases, roles)
     plan = Plan(
-        metrics=named | (declared_metrics(settings) if metrics is None else {}),
+        metrics=_wanted(metrics, settings),
         groupings=groupings,
         sizes=_sizes(by, cases, roles),
         shortcut=name,
@@ -131,8 +128,21 @@ def evaluate_scores(
         n_threads=n_threads,
     )
     _check_declared(settings, plan.metrics, groupings)
+    tables = _tables(rows, case_ids, plan)
+    exclusions += tables["exclusions"]
+    intersections = {name for name, grouping in groupings.items() if grouping.levels is not None}
+    tables["comparisons"] = adjust(tables["comparisons"], settings, intersections=intersections)
+    frames = {key: _frame(tables[key], columns) for key, columns in _TABLES.items() if columns}
+    ledger = make_ledger(scores, rows, exclusions, settings, unit=unit)
+    asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
+    asked |= {"metrics": list(plan.metrics), "thresholds": thresholds}
+    groups = _group_names(case_ids, groupings)
+    return Evaluation(**frames, scores=scores, groups=groups, ledger=asked | ledger)
+
+
+def _tables(rows: pd.DataFrame, case_ids: pd.Index, plan: Plan) -> dict[str, list[Row]]:
+    """The rows of all tables, finding after finding."""
     tables: dict[str, list[Row]] = {key: [] for key in _TABLES}
-    tables["exclusions"] += exclusions
     for finding in sorted(rows["finding"].unique()):
         sample = make_sample(rows, finding)
         absent = sorted(set(rows["method"]) - set(sample.methods))
@@ -140,18 +150,16 @@ def evaluate_scores(
         place = case_ids.get_indexer(pd.Index(sample.case_ids, dtype="str"))[sample.case]
         for key, found in evaluate_finding(sample, place, plan).items():
             tables[key] += found
-    intersections = {name for name, grouping in groupings.items() if grouping.levels is not None}
-    tables["comparisons"] = adjust(tables["comparisons"], settings, intersections=intersections)
-    frames = {key: _frame(tables[key], columns) for key, columns in _TABLES.items() if columns}
-    ledger = make_ledger(scores, rows, tables["exclusions"], settings, unit=unit)
-    asked = {"data": data, "seed": seed, "by": list(by), "shortcut": shortcut}
-    asked |= {"metrics": list(plan.metrics), "thresholds": thresholds}
-    groups = _group_names(case_ids, groupings)
-    return Evaluation(**frames, scores=scores, groups=groups, ledger=asked | ledger)
+    return tables
 
 
-def _check_sums(metrics: Mapping[str, Metric]) -> None:
-    lacking = [n for n, m in metrics.items() if m.needs == "probability" and m.sums is None]
+def _wanted(names: Sequence[str] | None, settings: EvaluateSettings) -> dict[str, Metric]:
+    """The metrics of these names; without names all, and those that settings declare."""
+    found = {
+        name: lookup(name, METRICS, kind="metric", group="segclf.metrics")
+        for name in (METRICS if names is None else names)
+    }
+    lacking = [n for n, m in found.items() if m.needs == "probability" and m.sums is None]
     if lacking:
         raise UsageError(
             f"the metric {lacking[0]!r} of probabilities cannot be resampled.",
@@ -159,6 +167,7 @@ def _check_sums(metrics: Mapping[str, Metric]) -> None:
             expected="a function `sums`",
             fix="write one as docs/extend/metric.md says",
         )
+    return found | (declared_metrics(settings) if names is None else {})
 
 
 def _check_declared(

@@ -40,10 +40,9 @@ from segclf.evaluate.metrics.sums import (
     calibration_intercept,
     calibration_slope,
     excess_sums,
-    intercept_sums,
+    line_sums,
     log_loss_sums,
     net_benefit_sums,
-    slope_sums,
 )
 
 __all__ = ["MASK_METRICS", "METRICS", "Metric", "declared_metrics"]
@@ -132,7 +131,7 @@ METRICS: dict[str, Metric] = {
         uses_prevalence=True,
         higher_is_better=None,
         is_fraction=False,
-        sums=intercept_sums,
+        sums=partial(line_sums, part="intercept"),
     ),
     "calibration_slope": Metric(
         calibration_slope,
@@ -141,7 +140,7 @@ METRICS: dict[str, Metric] = {
         uses_prevalence=True,
         higher_is_better=None,
         is_fraction=False,
-        sums=slope_sums,
+        sums=partial(line_sums, part="slope"),
     ),
     "calibration_error_excess": Metric(
         calibration_error_excess,

@@ -1,5 +1,7 @@
 """Metrics of probabilities as sums over cases, so that a bootstrap is one matrix product."""
 
+from typing import Literal
+
 import numpy as np
 
 from segclf.evaluate.inference.calibration import calibration_line, line_terms
@@ -50,26 +52,21 @@ def net_benefit_sums(
     return terms, lambda sums: net_benefit_of(sums, at, prevalence=prevalence)[0]
 
 
-def intercept_sums(label: np.ndarray, probability: np.ndarray, patient: np.ndarray) -> Sums:
-    """Sums of the calibration intercept; `patient` is not used.
+def line_sums(
+    label: np.ndarray,
+    probability: np.ndarray,
+    patient: np.ndarray,
+    *,
+    part: Literal["intercept", "slope"],
+) -> Sums:
+    """Sums of the calibration intercept, or slope; `patient` is not used.
 
     Raises:
         ValueError: There is none, and why.
     """
     del patient
     found = line_terms(label, probability)
-    return found.terms, lambda sums: found.line_of(sums)[0]
-
-
-def slope_sums(label: np.ndarray, probability: np.ndarray, patient: np.ndarray) -> Sums:
-    """Sums of the calibration slope; `patient` is not used.
-
-    Raises:
-        ValueError: There is none, and why.
-    """
-    del patient
-    found = line_terms(label, probability)
-    return found.terms, lambda sums: found.line_of(sums)[1]
+    return found.terms, lambda sums: found.line_of(sums)[part == "slope"]
 
 
 def excess_sums(label: np.ndarray, probability: np.ndarray, patient: np.ndarray) -> Sums:
