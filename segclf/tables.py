@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from segclf.core.atomic import sha256_of
-from segclf.core.config import EvaluateSettings, assign, validated
+from segclf.core.config import assign, load_recipe
 from segclf.core.errors import UsageError
 from segclf.evaluate import (
     Evaluation,
@@ -48,20 +48,16 @@ def evaluate_tables(
     _check_folder(out)
     values: dict[str, Any] = {}
     assign(values, overrides)
-    seed, unit_name = int(values.pop("seed", 0)), str(values.pop("unit_name", "patient"))
-    settings = validated(
-        EvaluateSettings,
-        values.pop("evaluate", {}),
-        where="--set",
-        overrides=[text.removeprefix("evaluate.") for text in overrides],
-    )
-    if values:
+    foreign = sorted(values.keys() - {"evaluate", "seed", "unit_name"})
+    if foreign:
         raise UsageError(
-            f"the setting {next(iter(values))!r} says nothing about score tables.",
+            f"the setting {foreign[0]!r} says nothing about score tables.",
             where="--set",
             expected="settings of the evaluation: evaluate.NAME=VALUE",
             fix="leave it out, or name the run that it belongs to with --run",
         )
+    recipe = load_recipe(None, tuple(overrides))
+    settings = recipe.evaluate
     tables = read_outside(paths, columns)
     groups, feature = tuple(by) or settings.by, shortcut or settings.shortcut
     evaluation = evaluate_scores(
@@ -71,8 +67,8 @@ def evaluate_tables(
         shortcut=feature,
         settings=settings,
         roles=tables.roles,
-        seed=seed,
-        unit_name=unit_name,
+        seed=recipe.seed,
+        unit_name=recipe.unit_name,
         n_threads=os.cpu_count() or 1,
     )
     evaluation.ledger["notes"] += [*tables.notes, *_shared_patients(tables.scores)]
@@ -137,6 +133,13 @@ def _check_folder(out: Path) -> None:
         f"{name}.{kind}" for name in (*TABLES, "scores", "groups") for kind in ("csv", "parquet")
     }
     ours |= {"evaluation.json", "ledger.json", "index.html"}
+    if out.exists() and not out.is_dir():
+        raise UsageError(
+            f"{out.name!r} is a file.",
+            where="--out",
+            expected="a folder",
+            fix="name another folder: --out my_evaluation",
+        )
     found = sorted(path.name for path in out.iterdir()) if out.exists() else []
     foreign = [name for name in found if name not in ours and not name.endswith((".svg", ".part"))]
     if foreign:

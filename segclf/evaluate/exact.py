@@ -70,6 +70,11 @@ def interval_of_auroc(auroc: Auroc, settings: EvaluateSettings) -> Interval:
     return Interval(*auroc_interval(auroc, settings.confidence), ratio)
 
 
+def limits_of(auroc: Auroc, confidence: float) -> tuple[float, float, float]:
+    """The AUROC and its default limits at a confidence, as `mover` takes them."""
+    return auroc.value, *auroc_interval(auroc, confidence)[:2]
+
+
 def interval_of_share(
     metric: Metric, sample: Sample, rows: np.ndarray, settings: EvaluateSettings
 ) -> Interval:

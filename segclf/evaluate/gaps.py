@@ -66,7 +66,7 @@ def gap_rows(
 def _gap(groups: list[Estimated], settings: EvaluateSettings, seed: int) -> Row:
     metric = groups[0].metric
     if metric.uses_prevalence and (differ := _prevalences_differ(groups)):
-        return _no_gap(groups, differ)
+        return _blank(groups) | {"reason": differ}
     estimate = np.array([_value(one) for one in groups])
     replicates = np.stack([one.replicates for one in groups])
     replicates[np.isnan(estimate)] = np.nan
@@ -75,14 +75,10 @@ def _gap(groups: list[Estimated], settings: EvaluateSettings, seed: int) -> Row:
     found = worst_group(estimate, replicates, n_patients, higher_is_better=is_high, seed=seed)
     for one, probability in zip(groups, found.probability, strict=True):
         one.row["p_worst"] = float(probability)
-    missing = [groups[i].row for i in found.undefined]
-    left_out = " | ".join(f"{row['group']}: {row['reason']}" for row in missing)
-    row: Row = {"n_groups": len(groups) - len(missing), "left_out": left_out, "note": NOTE}
+    row = _blank(groups)
     row |= {"worst": found.worst, "worst_corrected": found.worst_corrected}
     row |= {"gap": found.gap, "gap_corrected": found.gap_corrected}
     row |= {"sd": found.sd, "sd_corrected": found.sd_corrected, "n_boot_usable": found.n_usable}
-    row |= {"worst_group": None, "worst_probability": np.nan, "worst_bound": np.nan}
-    row |= {"best_group": None, "best": np.nan}
     if found.group < 0:
         return row | {"reason": "no group can be estimated"}
     row["worst_group"] = groups[found.group].row["group"]
@@ -114,12 +110,12 @@ def _prevalences_differ(groups: list[Estimated]) -> str:
     )
 
 
-def _no_gap(groups: list[Estimated], reason: str) -> Row:
+def _blank(groups: list[Estimated]) -> Row:
+    """A row with what is left out, and nothing else known."""
     missing = [one.row for one in groups if np.isnan(_value(one))]
     row: Row = dict.fromkeys(GAP_COLUMNS, np.nan) | {"worst_group": None, "best_group": None}
     row |= {"n_groups": len(groups) - len(missing), "n_boot_usable": 0, "note": NOTE}
-    left_out = " | ".join(f"{row['group']}: {row['reason']}" for row in missing)
-    return row | {"left_out": left_out, "reason": reason}
+    return row | {"left_out": " | ".join(f"{r['group']}: {r['reason']}" for r in missing)}
 
 
 def _fill_shrunken(

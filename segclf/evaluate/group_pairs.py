@@ -8,6 +8,7 @@ import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.evaluate.estimates import Row
+from segclf.evaluate.exact import limits_of
 from segclf.evaluate.families import blank
 from segclf.evaluate.groups import Grouping
 from segclf.evaluate.inference.bootstrap_intervals import percentile
@@ -22,7 +23,7 @@ from segclf.evaluate.inference.heterogeneity import (
     bootstrap_heterogeneity,
     varies_within_patient,
 )
-from segclf.evaluate.inference.intervals import auroc_interval, wilson
+from segclf.evaluate.inference.intervals import wilson
 from segclf.evaluate.inference.permute import permute_auroc, permute_mean
 from segclf.evaluate.rows import Drawn, Estimated, count_slice
 
@@ -243,8 +244,7 @@ def _independent(
     def limits(i: int, confidence: float) -> tuple[float, float, float]:
         row = members.groups[i].row
         if members.name == "auroc":
-            auroc = drawn.aurocs[members.slices[i]].aurocs[members.method]
-            return auroc.value, *auroc_interval(auroc, confidence)[:2]
+            return limits_of(drawn.aurocs[members.slices[i]].aurocs[members.method], confidence)
         n = n_decided[i] / row["design_effect"]
         return row["estimate"], *wilson(row["estimate"], n, confidence)
 

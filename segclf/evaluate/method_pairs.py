@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 
 from segclf.core.config import EvaluateSettings
 from segclf.evaluate.estimates import Row, average_cells, of_counts
-from segclf.evaluate.exact import slice_aurocs
+from segclf.evaluate.exact import limits_of, slice_aurocs
 from segclf.evaluate.families import blank
 from segclf.evaluate.inference.compare import (
     ROUNDING,
@@ -17,7 +18,6 @@ from segclf.evaluate.inference.compare import (
     mover,
     mover_p,
 )
-from segclf.evaluate.inference.intervals import auroc_interval
 from segclf.evaluate.inference.mcnemar import mcnemar
 from segclf.evaluate.inference.missing import join
 from segclf.evaluate.inference.seeds import SeedDifference, compare_seeds
@@ -211,11 +211,7 @@ def _separated(drawn: Drawn, s: int, methods: list[int], settings: EvaluateSetti
     Interval and p follow from both intervals as if cases were not shared, which is cautious.
     """
     aurocs = [drawn.aurocs[s].aurocs[m] for m in methods]
-
-    def limits(i: int, confidence: float) -> tuple[float, float, float]:
-        return aurocs[i].value, *auroc_interval(aurocs[i], confidence)[:2]
-
-    one, other = (lambda level, i=i: limits(i, level) for i in (0, 1))
+    one, other = (partial(limits_of, auroc) for auroc in aurocs)
     lo, hi = mover(one(settings.confidence), other(settings.confidence))
     how = "MOVER of both intervals"
     row: Row = {"difference": aurocs[0].value - aurocs[1].value, "lo": lo, "hi": hi}

@@ -18,6 +18,9 @@ from segclf.evaluate.run import Evaluation
 TABLES = ("metrics", "gaps", "comparisons", "robust", "grid", "decomposition", "size_recall")
 """Fields of an `Evaluation` that are files of the same name."""
 
+SHOWN = ("auroc", "sensitivity", "specificity")
+"""What is printed of all cases."""
+
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Write `metrics.csv` and `.parquet`, the other tables as CSV, `scores.parquet`, `ledger.json`.
@@ -130,15 +133,16 @@ def _overall_lines(rows: list[Row], ledger: Row) -> Iterator[str]:
     for row in rows:
         by_method.setdefault(row["method"], {})[row["metric"]] = row
     sizes = ((row["n_cases"], row["n_positive"], row["n_patients"]) for row in rows)
+    shown_rows = [row for row in rows if row["metric"] in SHOWN and row["interval"]]
+    how = "; ".join(dict.fromkeys(row["interval"] for row in shown_rows)) or "none"
     for n_cases, n_positive, n_patients in dict.fromkeys(sizes):
         yield (
             f"{rows[0]['finding']}: {n_cases} test cases, {n_positive} positive, "
-            f"{counted(n_patients, unit)}; {ledger['confidence']:.0%} intervals: "
-            f"{rows[0]['interval']}"
+            f"{counted(n_patients, unit)}; {ledger['confidence']:.0%} intervals: {how}"
         )
     yield f"  {'method':<20} {'AUROC':<23} {'sensitivity':<23} specificity"
     for method, found in by_method.items():
-        shown = [found.get(name) for name in ("auroc", "sensitivity", "specificity")]
+        shown = [found.get(name) for name in SHOWN]
         cells = [_shown(row).partition(" (")[0] for row in shown]
         yield f"  {method:<20} {cells[0]:<23} {cells[1]:<23} {cells[2]}"
         for row in shown:
