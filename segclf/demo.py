@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from segclf import pipeline
+from segclf import judging, pipeline
 from segclf.console import EventSink, progress, say
 from segclf.core.atomic import write_text
 from segclf.core.config import load_recipe
@@ -50,7 +50,7 @@ def run_demo() -> dict[str, Any]:
         add_control(exp, on_event)
     for rule in RULES:
         pipeline.summarize_masks(exp, rule)
-    _, evaluation = pipeline.evaluate(exp)
+    _, evaluation = judging.evaluate(exp)
     with progress("report") as on_event:
         page = make_report(exp, on_event)
     answer = headline(evaluation)

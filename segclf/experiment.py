@@ -164,7 +164,8 @@ def _keep_split(recipe: Recipe, table: CaseTable, run: Run) -> pd.DataFrame:
     """The run's split, made where there is none yet."""
     if not run.split.is_file():
         folds = read_fold_file(recipe, base=run.path)
-        split = make_split(table, recipe.split, recipe.seed, fold_table=folds)
+        seed = recipe.seed if recipe.split.seed is None else recipe.split.seed
+        split = make_split(table, recipe.split, seed, fold_table=folds)
         with atomic_path(run.split) as part:
             split.to_parquet(part, index=False)
         return split

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segclf import pipeline
+from segclf import judging, stages
 from segclf.console import EventSink
 from segclf.core.atomic import hash_of, read_json
 from segclf.core.config import recipe_yaml
@@ -64,7 +64,7 @@ def make_report(exp: Experiment, on_event: EventSink) -> Path:
 
 def check_fresh(exp: Experiment, ledger: dict[str, Any]) -> None:
     """Refuse to show an evaluation beside scores that it was not made from."""
-    evaluated, now = ledger["score_tables"], pipeline.score_hashes(exp)
+    evaluated, now = ledger["score_tables"], judging.score_hashes(exp)
     changed = sorted(name for name in {*evaluated, *now} if evaluated.get(name) != now.get(name))
     if changed:
         raise UsageError(
@@ -78,7 +78,7 @@ def check_fresh(exp: Experiment, ledger: dict[str, Any]) -> None:
 def method_notes(exp: Experiment) -> Iterator[str]:
     """Where the thresholds come from, what a method says about itself, and what is not shown."""
     sources: dict[str | None, list[str]] = {}
-    for path in pipeline.score_paths(exp):
+    for path in judging.score_paths(exp):
         for file in (path.parent / RECORD, path.parent / "classifier.json"):
             record = read_json(file) if file.is_file() else {}
             if "about" in record:
@@ -104,8 +104,8 @@ def provenance(exp: Experiment) -> dict[str, dict[str, object]]:
         groups: dict[str, tuple[dict[str, object], list[str]]] = {}
         for name, stage in record["stages"].items():
             groups.setdefault(hash_of(stage[kind]), (stage[kind], []))[1].append(name)
-        for values, stages in groups.values():
-            found[f"{kind} ({', '.join(stages)})"] = values
+        for values, names in groups.values():
+            found[f"{kind} ({', '.join(names)})"] = values
     found["ended"] = {name: stage["ended"] for name, stage in record["stages"].items()}
     return found | {"manifest": {"sha256": record["manifest_sha256"]}}
 
@@ -120,7 +120,7 @@ def question(exp: Experiment) -> str:
 
 def count_cases(exp: Experiment) -> pd.DataFrame:
     """Cases, patients and positives per part of the split (and fold)."""
-    frame = pipeline.split_frame(exp.split, exp.table)
+    frame = stages.split_frame(exp.split, exp.table)
     keys = ["split"] if exp.folds() == [None] else ["fold", "split"]
     frame["split"] = pd.Categorical(frame["split"], ["train", "val", "test"])
     goes_along = {}

@@ -8,7 +8,8 @@ import sys
 import pytest
 from typer.main import get_command
 
-from segclf.cli import app, start_from
+from segclf.cli import app
+from segclf.options import start_from
 
 COMMANDS = (
     "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "predict", "summarize",

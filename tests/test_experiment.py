@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from segclf.core.config import load_recipe
@@ -105,3 +106,13 @@ def test_weights_named_in_a_recipe_are_found_from_the_recipe(recipe):
     assert exp.recipe.network.pretrained == str(Path("data/encoder.safetensors").resolve())
     named = new_experiment(recipe, None, "b", ("network.pretrained=imagenet",))
     assert named.recipe.network.pretrained == "imagenet"
+
+
+def test_a_split_seed_keeps_the_split_while_the_seed_changes(recipe):
+    table = pd.read_csv("data/manifest.csv").drop(columns="split")
+    table.to_csv("data/manifest.csv", index=False)
+    first = new_experiment(recipe, None, "a", ("seed=3",))
+    same = new_experiment(recipe, None, "b", ("seed=4", "split.seed=3"))
+    other = new_experiment(recipe, None, "c", ("seed=4",))
+    assert first.split.equals(same.split)
+    assert not first.split.equals(other.split)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from segclf import pipeline
+from segclf import judging, pipeline
 from segclf.core.scoretable import read_record
 from segclf.experiment import new_experiment, open_experiment
 from segclf.other import other_name, other_than_own
@@ -51,7 +51,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         exp = train_and_fit(write_tiny(home / "data"))
-        pipeline.evaluate(exp)
+        judging.evaluate(exp)
         make_report(exp, ignore)
     return home
 
@@ -98,7 +98,7 @@ def test_training_and_predicting_again_changes_no_file(home):
 
 
 def test_rules_and_classifier_score_the_same_cases(home):
-    scores = pipeline.score_tables(open_finished(home))
+    scores = judging.score_tables(open_finished(home))
     cases = scores.groupby("method")["case_id"].apply(frozenset)
     assert len(cases) == 3
     assert cases.nunique() == 1
@@ -121,7 +121,7 @@ def test_another_manifest_is_predicted_summarized_and_evaluated_with_its_bad_ima
     assert len(pd.read_parquet(folder / "scores.parquet")) == 23
     own = read_record(exp.run.stage("summarize", "tau"))["fits"][0]
     assert (record["fits"][0]["t"], record["fits"][0]["threshold"]) == (own["t"], own["threshold"])
-    _, evaluation = pipeline.evaluate(exp, by=["sex"], manifest=other / "manifest.csv")
+    _, evaluation = judging.evaluate(exp, by=["sex"], manifest=other / "manifest.csv")
     assert evaluation.metrics.query("group_column == 'all'")["n_cases"].max() == 23
 
 

@@ -28,6 +28,9 @@ class SplitSettings(Settings):
     """CSV with `patient_id` and `fold` that fixes the folds; path like `manifest`."""
     val_fraction: Fraction = 0.2
     """With folds: share of the remaining patients that validate."""
+    seed: int | None = Field(default=None, ge=0)
+    """Seed of the split; None takes the recipe's, so that another one keeps the split while the
+    recipe's `seed` changes weights, batches and augmentation."""
 
 
 class ImageSettings(Settings):

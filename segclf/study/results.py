@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from segclf import pipeline
+from segclf import judging, pipeline, stages
 from segclf.console import progress, say
 from segclf.core.atomic import read_json, write_json, write_text
 from segclf.core.errors import SegclfError
@@ -111,8 +111,8 @@ def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[st
     """Out-of-fold numbers of every method of a run: AUROC, operating point, Dice."""
     for rule in RULES:
         pipeline.summarize_masks(exp, rule)
-    frame = pipeline.split_frame(exp.split, exp.table)
-    tables = [pipeline.score_tables(exp)]
+    frame = stages.split_frame(exp.split, exp.table)
+    tables = [judging.score_tables(exp)]
     trained = set(tables[0]["fold"].dropna())
     finding = exp.table.findings[0]
     cases = exp.table.frame
@@ -134,9 +134,9 @@ def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[st
         metrics=METRICS,
         unit_name=exp.recipe.unit_name,
     )
-    pipeline.evaluate(exp)
+    judging.evaluate(exp)
     rows = evaluation.metrics.query("group_column == 'all'")
-    statistics = read_statistics(pipeline.predicted_folders(exp))
+    statistics = read_statistics(stages.predicted_folders(exp))
     overlap = overlap_rows(statistics, frame, t=0.5)
     return {
         "findings": list(exp.table.findings),

@@ -5,6 +5,7 @@ a resumed training ends with the same bits.
 """
 
 from segclf.training.cases import Prepared, begin_training, initial_weights, make_task
+from segclf.training.cost import read_cost
 from segclf.training.loop import fit
 from segclf.training.measures import MEASURES, Numbers, auroc, is_collapsed, validation_numbers
 from segclf.training.models import ModelCard, load_weights, read_card, write_model
@@ -29,6 +30,7 @@ __all__ = [
     "pick_device",
     "pick_precision",
     "read_card",
+    "read_cost",
     "validation_numbers",
     "write_model",
 ]

@@ -11,6 +11,7 @@ from segclf.core.config import Recipe
 from segclf.core.randomness import seed_of
 from segclf.data import Batch
 from segclf.training.checkpoints import clear_parts, load_latest, load_optimizer
+from segclf.training.cost import Cost
 from segclf.training.identity import CHECKPOINTS, claim_folder
 from segclf.training.interrupts import Interrupts, catch_interrupts
 from segclf.training.log import MetricsLog
@@ -166,6 +167,7 @@ def _prepare(
     training = Training(
         task, settings, recipe.seed, root, fabric, network, wrapped, average, progress,
         on_event, log, begun=(time.monotonic(), progress.step),
+        cost=Cost(folder, goes_on=progress.step > 0),
     )  # fmt: skip
     for problem in problems:
         message = f"a checkpoint was passed over ({problem}); resuming from step {progress.step}"

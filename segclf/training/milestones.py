@@ -142,6 +142,7 @@ def save(training: Training) -> None:
             "identity": training.task.identity,
         }
         save_checkpoint(training.root, progress.step, parts, state)
+        training.cost.write()
         prune(training.root, keep=training.settings.keep_checkpoints)
         training.say(kind="checkpoint", step=progress.step, of=training.settings.steps)
     fabric.barrier()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segclf.core.settings import TrainSettings
 from segclf.data import Batch
+from segclf.training.cost import Cost
 from segclf.training.identity import Identity
 from segclf.training.log import MetricsLog
 from segclf.training.measures import Numbers
@@ -92,6 +93,7 @@ class Training:
     """On the first rank only."""
     begun: tuple[float, int]
     """Time in seconds and step at which this process began."""
+    cost: Cost
     unread: list[tuple[Tensor, list[str]]] = field(default_factory=list)
     """Losses still on the device, with the cases of their batch."""
     last_case_ids: list[str] = field(default_factory=list)

@@ -1,0 +1,39 @@
+"""Where the stages of a run keep what they make, and what is noted about it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from segclf.core.provenance import record_stage
+from segclf.experiment import Experiment
+from segclf.manifest import CaseTable
+
+OWN = "own"
+"""Name of the predictions of a run's own validation and test cases."""
+
+
+def split_frame(split: pd.DataFrame, table: CaseTable) -> pd.DataFrame:
+    """The split joined with labels and metadata: one row per case and fold."""
+    metadata = table.frame.drop(columns=["patient_id", "split", "fold"], errors="ignore")
+    return split.merge(metadata, on="case_id", how="left", validate="many_to_one")
+
+
+def predicted_folders(exp: Experiment, cases: str = OWN) -> list[Path]:
+    """Where the statistics of a set of cases lie, for the folds that were predicted."""
+    folders = [exp.run.stage("predict", cases, fold=fold) for fold in exp.folds()]
+    return [folder for folder in folders if any(folder.glob("part-*.json"))]
+
+
+def set_aside(exp: Experiment, *folders: str) -> int:
+    """How many cases the stages in these folders of the run set aside; each counts once."""
+    files = [file for name in folders for file in exp.run.path.glob(f"{name}/**/quarantine.jsonl")]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return len({json.loads(line)["case_id"] for line in lines})
+
+
+def note_stage(exp: Experiment, stage: str) -> None:
+    """Note in `run.json` which recipe, versions, seed and hardware made a stage."""
+    record_stage(
+        exp.run.path / "run.json", exp.recipe, manifest_sha256=exp.table.sha256, stage=stage
+    )
