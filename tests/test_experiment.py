@@ -109,6 +109,8 @@ def test_weights_named_in_a_recipe_are_found_from_the_recipe(recipe):
 
 
 def test_a_split_seed_keeps_the_split_while_the_seed_changes(recipe):
+    settings = {"images_per_patient": 1, "n_cases": {"train": 40, "val": 1, "test": 1}}
+    write_phantom(Path("data"), PhantomSettings.model_validate(settings))
     table = pd.read_csv("data/manifest.csv").drop(columns="split")
     table.to_csv("data/manifest.csv", index=False)
     first = new_experiment(recipe, None, "a", ("seed=3",))
