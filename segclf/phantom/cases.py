@@ -34,6 +34,8 @@ class PhantomCase:
     """1 if the shortcut is in the image."""
     classes: dict[str, str]
     """Category per exclusive head."""
+    has_class: dict[str, bool]
+    """Per exclusive head: the manifest states the category."""
     metadata: dict[str, str | int]
     """`sex`, `site`, `age_years`, and `target_size`, which is blank without a finding."""
 
@@ -63,6 +65,8 @@ def draw_case(settings: PhantomSettings, split: Split, index: int) -> PhantomCas
     person = draw_person(settings, split, index)
     image, masks = draw_picture(settings, split, index, person)
     lost_mask, lost_label = _draw_lost(settings, split, index)
+    classes = person.classes(settings)
+    lost_class = _draw_lost_classes(settings, split, index, len(classes))
     return PhantomCase(
         case_id=f"{split}{index:05d}",
         patient_id=f"P{SPLITS.index(split)}{person.patient:05d}",
@@ -75,7 +79,8 @@ def draw_case(settings: PhantomSettings, split: Split, index: int) -> PhantomCas
         ),
         has_label=tuple(not lost for lost in lost_label),
         tube=person.tube,
-        classes=person.classes(settings),
+        classes=classes,
+        has_class={head: not lost for head, lost in zip(classes, lost_class, strict=True)},
         metadata={
             "sex": person.sex,
             "site": person.site,
@@ -100,3 +105,11 @@ def _draw_lost(settings: PhantomSettings, split: Split, index: int) -> np.ndarra
     rng = generator(settings.seed, split, index, "missing")
     shares = np.array([[settings.missing_masks], [settings.missing_labels]])
     return (rng.random((2, settings.n_findings)) < shares) & (split == "train")
+
+
+def _draw_lost_classes(
+    settings: PhantomSettings, split: Split, index: int, n_heads: int
+) -> np.ndarray:
+    """(head,) bool: the category is left out; only in training cases."""
+    rng = generator(settings.seed, split, index, "missing classes")
+    return (rng.random(n_heads) < settings.missing_labels) & (split == "train")

@@ -79,7 +79,7 @@ class PhantomSettings(Settings):
     missing_masks: Fraction = 0.0
     """Share of the drawn masks of training cases that are left out (blank in the manifest)."""
     missing_labels: Fraction = 0.0
-    """Share of the labels of training cases that are left out."""
+    """Share of the labels and categories of training cases that are left out."""
 
     @model_validator(mode="before")
     @classmethod

@@ -55,4 +55,7 @@ def _write_case(folder: Path, settings: PhantomSettings, case: PhantomCase) -> d
     if settings.spatial_dims == 2:  # NIfTI says it itself
         row["spacing_mm"] = "x".join(f"{mm:g}" for mm in settings.spacing_mm)
     row |= {"patient_id": case.patient_id, "split": case.split, **case.metadata, "tube": case.tube}
-    return row | {f"class_{head}": category for head, category in case.classes.items()}
+    return row | {
+        f"class_{head}": category if case.has_class[head] else ""
+        for head, category in case.classes.items()
+    }

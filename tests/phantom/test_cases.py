@@ -249,6 +249,18 @@ def test_masks_and_labels_are_missing_at_the_set_rate_in_training_cases_alone():
         assert case.has_mask == (bool(case.labels[0]),)
 
 
+def test_categories_are_missing_at_the_rate_of_labels_and_nothing_else_changes():
+    whole = PhantomSettings(n_heads=3, n_classes=4, size_px=(16, 16))
+    lossy = whole.model_copy(update={"missing_labels": 0.4})
+    cases = [draw_case(lossy, "train", index) for index in range(300)]
+    for head in ("density", "texture", "habitus", "kind"):
+        assert np.mean([case.has_class[head] for case in cases]) == pytest.approx(0.6, abs=0.08)
+    assert draw_case(lossy, "val", 0).has_class == dict.fromkeys(cases[0].classes, True)
+    same = draw_case(whole, "train", 7)
+    assert same.classes == cases[7].classes
+    np.testing.assert_array_equal(same.image, cases[7].image)
+
+
 def test_target_size_is_named_by_the_share_of_the_image():
     mask = np.zeros((1, 100, 100), np.uint8)
     assert target_size(mask) == ""

@@ -71,6 +71,7 @@ def test_the_manifest_has_a_column_per_finding_and_head_and_blanks_where_unknown
     ]  # fmt: skip
     assert {row["spacing_mm"] for row in table} == {"0.5x2"}
     assert {row["label_lesion"] for row in table} == {"0", "1", ""}
+    assert {row["class_kind"] for row in table} >= {"", "kind00", "kind01"}
     drawn_but_lost = [row for row in table if row["label_edema"] == "1" and not row["mask_edema"]]
     assert drawn_but_lost
     for row in table:
