@@ -71,7 +71,7 @@ def add_control(exp: Experiment, on_event: EventSink) -> None:
     name = f"{load_recipe(PHANTOM / 'recipe.yaml').name}-rho0.5"
     control = new_experiment(recipe, None, name, ())
     pipeline.train_clf(control, on_event, resume=True)
-    source = control.run.stage("classify", control.recipe.classify.head) / "scores.parquet"
+    source = control.run.stage("classify", control.recipe.classify.method) / "scores.parquet"
     scores = read_scores(source).assign(method=CONTROL)
     record = {"method": CONTROL, "source": f"{RUNS.name}/{name}", "about": ABOUT_CONTROL}
     folder = exp.run.stage("classify", "control")

@@ -53,7 +53,7 @@ def score_tables(
         raise UsageError(
             "the run has no scores yet.",
             where=f"runs/{exp.run.path.name}",
-            expected="summarize/<rule>/scores.parquet or classify/<head>/scores.parquet",
+            expected="summarize/<rule>/scores.parquet or classify/<method>/scores.parquet",
             fix="run: segclf summarize --rule tau",
         )
     tables = [read_scores(path) for path in paths]

@@ -58,7 +58,7 @@ def train_clf(
 ) -> None:
     """Train the classifier of each fold on the same cases; it scores validation and test."""
     for each in exp.folds(fold):
-        folder = exp.run.stage("classify", exp.recipe.classify.head, fold=each)
+        folder = exp.run.stage("classify", exp.recipe.classify.method, fold=each)
         train_classifier(
             exp.table, exp.split, exp.recipe, folder, fold=each, resume=resume, on_event=on_event
         )

@@ -84,7 +84,7 @@ def method_notes(exp: Experiment) -> Iterator[str]:
             if "about" in record:
                 yield f"{record['method']}: {record['about']}"
             for fit in record.get("fits", ()):
-                method = record.get("rule", "classifier")
+                method = record.get("rule") or record["method"]
                 sources.setdefault(fit["fitted_on"], []).append(method)
     for source, methods in sources.items():
         of_methods = f"{', '.join(dict.fromkeys(methods))}: the thresholds"

@@ -4,7 +4,18 @@
 outputs can mean.
 """
 
-from segclf.classify.heads import HEADS, Head
-from segclf.classify.train import load_classifier, train_classifier
+from segclf.classify.head import Head, Parts
+from segclf.classify.heads import HEADS
+from segclf.classify.targets import Targets
+from segclf.classify.train import find_head, load_classifier, targets_of, train_classifier
 
-__all__ = ["HEADS", "Head", "load_classifier", "train_classifier"]
+__all__ = [
+    "HEADS",
+    "Head",
+    "Parts",
+    "Targets",
+    "find_head",
+    "load_classifier",
+    "targets_of",
+    "train_classifier",
+]

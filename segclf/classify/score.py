@@ -1,45 +1,44 @@
 """A trained classifier's scores: its rows of the score table, decided on validation cases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from segclf.classify.heads import Head
 from segclf.core.calibration import apply_calibration, fit_calibration
 from segclf.core.config import Recipe
 from segclf.core.records import Case
 from segclf.core.scoretable import COLUMNS
 from segclf.core.thresholds import fit_threshold
 from segclf.data import eval_batches
-from segclf.networks import finding_logits
 from segclf.training import memory_format, pick_device, pick_precision
 from segclf.training.cases import Quarantined
 from segclf.training.state import EventSink
 
-METHOD = "classifier"
+Scored = tuple[dict[str, np.ndarray], list[Quarantined]]
+"""Probability per name of each case, and the cases that could not be read."""
 REDUCED = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def score_cases(
     network: nn.Module,
-    head: Head,
     cases: Sequence[Case],
     recipe: Recipe,
+    probabilities: Callable[[Tensor], Tensor],
     on_event: EventSink | None = None,
-) -> tuple[dict[str, np.ndarray], list[Quarantined]]:
-    """Probability per finding of each case that can be read, and the cases that cannot.
+) -> Scored:
+    """What `probabilities` says of each case that can be read, and the cases that cannot.
 
     Images are read, scored and forgotten batch by batch; masks are not read.
 
     Args:
         network: A trained classifier; it is moved to the device that is used.
-        head: What its outputs mean.
         cases: What is scored.
         recipe: How images are prepared; batch size, precision and workers of `predict`.
+        probabilities: Raw outputs, on the CPU, to one row of numbers per case.
         on_event: Told the progress as `{"kind": "score", "step": …, "of": …}`.
     """
     device = pick_device()
@@ -57,9 +56,8 @@ def score_cases(
                 torch.inference_mode(),
                 torch.autocast(device.type, dtype=reduced, enabled=reduced is not None),
             ):
-                raw = network(image).float()
-            probability = finding_logits(raw, head.exclusive).cpu().double().sigmoid().numpy()
-            scores |= zip(batch.case_id, probability, strict=True)
+                raw = network(image).float().cpu()
+            scores |= zip(batch.case_id, probabilities(raw).double().numpy(), strict=True)
         if on_event is not None:
             n_done = len(scores) + len(quarantined)
             on_event({"kind": "score", "step": n_done, "of": len(cases)})
@@ -69,27 +67,28 @@ def score_cases(
 def score_table(
     scores: Mapping[str, np.ndarray],
     parts: Mapping[str, Sequence[Case]],
-    findings: Sequence[str],
+    names: Sequence[str],
     recipe: Recipe,
     *,
     fold: int | None,
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """The score table of the parts, and per finding how its threshold was fitted.
+    """The score table of the parts, and per name how its threshold was fitted.
 
     Threshold and calibration are fitted on the `val` part alone. Cases without a score have no
     row.
 
     Args:
-        scores: Case id to probability per finding, from `score_cases`.
-        parts: `val` and `test` to their cases.
-        findings: Names of the findings.
-        recipe: `summarize` says what a threshold maximizes and whether to calibrate.
+        scores: Case id to probability per name, from `score_cases`.
+        parts: `val` and `test` to their cases, with one label per name.
+        names: Findings, or classes as `<head>=<category>`.
+        recipe: `classify` names the method; `summarize` says what a threshold maximizes and
+            whether to calibrate.
         fold: The fold, if there are folds.
     """
     rows = [(part, case) for part, cases in parts.items() for case in cases]
     rows = [(part, case) for part, case in rows if case.case_id in scores]
     tables, fits = [], []
-    for number, finding in enumerate(findings):
+    for number, finding in enumerate(names):
         table = pd.DataFrame(
             {
                 "case_id": [case.case_id for _, case in rows],
@@ -109,7 +108,7 @@ def score_table(
             probability = apply_calibration(score, fit["calibration"])
         table = table.assign(
             finding=finding,
-            method=METHOD,
+            method=recipe.classify.method,
             decision_value=score,
             threshold=threshold,
             decision=np.nan if np.isnan(threshold) else (score > threshold).astype(float),

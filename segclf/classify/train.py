@@ -1,25 +1,23 @@
 """Train an ordinary classifier on the segmenter's encoder, cases and budget."""
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
-from segclf.classify.heads import HEADS, Head, check_labels
-from segclf.classify.score import score_cases, score_table
+from segclf.classify.head import Head, Parts
+from segclf.classify.heads import HEADS
+from segclf.classify.score import score_table
+from segclf.classify.targets import Targets, balanced
 from segclf.core.catalog import lookup
-from segclf.core.config import Recipe
+from segclf.core.config import Recipe, make_recipe
 from segclf.core.records import Case
 from segclf.core.scoretable import write_scores
 from segclf.data import Batch
 from segclf.manifest import CaseTable, cases_of
-from segclf.networks import Classifier, build_classifier, check_network, finding_logits
+from segclf.networks import check_network
 from segclf.training import (
-    MEASURES,
     ModelCard,
     Prepared,
     Task,
@@ -68,16 +66,15 @@ def train_classifier(
         SegclfError: The data, the recipe or the folder do not allow it; see `training.fit`.
     """
     on_event = on_event if is_first_rank() else None
-    head = lookup(recipe.classify.head, HEADS, kind="head", group="segclf.heads")
-    parts = {part: cases_of(table, split, part, fold) for part in ("train", "val", "test")}
-    check_labels(head, [*parts["train"], *parts["val"]], table.findings)
+    head = find_head(recipe.classify.head)
+    parts, targets = labelled_parts(head, table, split, recipe, fold=fold)
     prepared = begin_training(
         parts["train"],
         parts["val"],
         recipe,
         folder,
         identity_parts=("classify",),
-        findings=table.findings,
+        findings=targets.names,
         table_sha256=table.sha256,
         fold=fold,
         resume=resume,
@@ -86,66 +83,93 @@ def train_classifier(
     )
     if prepared is None:
         return folder
-    task = _new_task(prepared, recipe, head, on_event)
+    task = _new_task(prepared, recipe, head, targets, on_event)
     result = fit(task, recipe, folder, resume=resume, on_event=on_event)
     if is_first_rank():
         held_out = {part: parts[part] for part in ("val", "test")}
         with full_disk_stops(folder):
-            _write_scores(folder, task.network, prepared, held_out, recipe, head, on_event)
+            _write_scores(folder, task.network, prepared, held_out, recipe, head, targets, on_event)
             write_model(
                 folder, task, prepared, recipe, result, head=recipe.classify.head,
-                exclusive=head.exclusive, size_px=recipe.image.size_px,
+                exclusive=targets.exclusive, classes=dict(targets.classes),
+                size_px=recipe.image.size_px,
             )  # fmt: skip
         drop_cache(folder)
     wait_for_all()
     return folder
 
 
-def load_classifier(folder: Path) -> tuple[Classifier, ModelCard]:
+def find_head(name: str) -> Head:
+    """The head called `name`, of ours or of an installed package.
+
+    Raises:
+        UsageError: There is none.
+    """
+    return lookup(name, HEADS, kind="head", group="segclf.heads")
+
+
+def labelled_parts(
+    head: Head, table: CaseTable, split: pd.DataFrame, recipe: Recipe, *, fold: int | None
+) -> tuple[dict[str, tuple[Case, ...]], Targets]:
+    """The cases of each part with one label per name of the head's targets, and these.
+
+    Class weights are counted on the train part.
+
+    Raises:
+        DataError: The head cannot learn from these cases.
+    """
+    parts = {part: cases_of(table, split, part, fold) for part in ("train", "val", "test")}
+    targets = head.targets(parts, table.findings, recipe)
+    if recipe.classify.class_weights == "balanced":
+        targets = balanced(targets, parts["train"])
+    return {part: targets.relabelled(cases) for part, cases in parts.items()}, targets
+
+
+def load_classifier(folder: Path) -> tuple[nn.Module, ModelCard]:
     """The trained classifier in a folder, in evaluation mode on the CPU, and its card.
 
     Raises:
         IntegrityError: A file is missing, or is not the one that the training wrote.
     """
     card = read_card(folder, kind="classify")
+    head, recipe = find_head(str(card.head)), recipe_of(card)
     with initial_weights(card.seed):  # so that building draws nothing from the caller's stream
-        network = build_classifier(
-            card.network,
-            n_channels=card.n_channels,
-            n_outputs=card.n_outputs,
-            spatial_dims=card.spatial_dims,
-            size_px=card.size_px,
-        )
+        network = head.build(recipe, targets_of(card), card.n_channels)
     return load_weights(folder, network), card
 
 
-def measure_labels(network: nn.Module, batch: Batch, *, head: Head) -> np.ndarray:
-    """Measures `(case, finding, measure)` of validation images; NaN where a mask is needed.
-
-    Args:
-        network: In evaluation mode.
-        batch: On the network's device.
-        head: What the outputs mean.
-    """
-    raw = network(batch.image).float()
-    score = finding_logits(raw, head.exclusive).cpu().double().sigmoid()
-    measured = torch.full((*score.shape, len(MEASURES)), torch.nan, dtype=torch.float64)
-    measured[..., 0] = head.loss(raw, batch.label).cpu()
-    measured[..., 1], measured[..., 2] = score, batch.label.cpu()
-    return measured.numpy()
+def recipe_of(card: ModelCard) -> Recipe:
+    """The recipe of a training, as far as its card tells it; without weights to start from."""
+    recipe = make_recipe(card.recipe, where="model.json")
+    return recipe.model_copy(update={"network": card.network, "image": card.image})
 
 
-def _new_task(prepared: Prepared, recipe: Recipe, head: Head, on_event: EventSink | None) -> Task:
+def targets_of(card: ModelCard) -> Targets:
+    """What the outputs of a trained classifier mean."""
+    findings = () if card.classes else card.findings
+    return Targets(findings=findings, exclusive=card.exclusive, classes=card.classes)
+
+
+def _new_task(
+    prepared: Prepared,
+    recipe: Recipe,
+    head: Head,
+    targets: Targets,
+    on_event: EventSink | None,
+) -> Task:
     def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
-        return head.loss(raw, batch.label)
+        return head.loss(raw, batch, targets)
 
+    with initial_weights(recipe.seed):
+        network = head.build(recipe, targets, prepared.n_channels)
     return make_task(
         "classify",
-        _new_network(recipe, head, prepared.n_channels, len(prepared.findings)),
+        network,
         prepared,
         recipe,
         loss=loss_of_batch,
-        measure=partial(measure_labels, head=head),
+        measure=partial(head.measure, head=head, targets=targets),
+        plan=head.plan(prepared.train, recipe, prepared.cache),
         select_by="auroc",  # a classifier has no Dice
         on_event=on_event,
     )
@@ -155,29 +179,23 @@ def _write_scores(
     folder: Path,
     network: nn.Module,
     prepared: Prepared,
-    held_out: Mapping[str, Sequence[Case]],
+    held_out: Parts,
     recipe: Recipe,
     head: Head,
+    targets: Targets,
     on_event: EventSink | None,
 ) -> None:
     # part by part: no test image shares a batch, and its rounding, with a validation image
-    scored = [score_cases(network, head, part, recipe, on_event) for part in held_out.values()]
-    scores = {case_id: score for part, _ in scored for case_id, score in part.items()}
-    rows, fits = score_table(scores, held_out, prepared.findings, recipe, fold=prepared.fold)
-    unread = [case for _, bad in scored for case in bad]
+    scored = head.score(network, prepared, held_out, recipe, head, targets, on_event)
+    scores, unread = scored
+    rows, fits = score_table(scores, held_out, targets.names, recipe, fold=prepared.fold)
     quarantined = list(dict.fromkeys([*prepared.quarantined, *unread]))
     write_quarantine(folder, quarantined)
-    record = {"head": recipe.classify.head, "fits": fits, "n_quarantined": len(quarantined)}
+    record = {
+        "method": recipe.classify.method,
+        "head": recipe.classify.head,
+        "fits": fits,
+        "n_quarantined": len(quarantined),
+    }
     write_scores(folder, rows, record, record_name=RECORD)
-
-
-def _new_network(recipe: Recipe, head: Head, n_channels: int, n_findings: int) -> Classifier:
-    with initial_weights(recipe.seed):
-        return build_classifier(
-            recipe.network,
-            n_channels=n_channels,
-            n_outputs=head.n_outputs(n_findings),
-            spatial_dims=recipe.image.spatial_dims,
-            dropout=recipe.classify.dropout,
-            size_px=recipe.image.size_px,
-        )
+    head.more(folder, scored, held_out, targets, network=network, prepared=prepared, recipe=recipe)

@@ -63,6 +63,6 @@ def train_clf(
     with progress("train-clf") as on_event:
         pipeline.train_clf(exp, on_event, fold=fold, resume=resume)
     then = f"segclf eval-subgroups{same_run(exp, config, manifest, run)}"
-    folder = exp.run.stage("classify", exp.recipe.classify.head)
+    folder = exp.run.stage("classify", exp.recipe.classify.method)
     done(folder, then, as_json)
-    quarantined(stages.set_aside(exp, f"classify/{exp.recipe.classify.head}"))
+    quarantined(stages.set_aside(exp, f"classify/{exp.recipe.classify.method}"))

@@ -158,6 +158,20 @@ class ClassifySettings(Settings):
     """`sigmoid` (one independent output per finding) or `softmax` (exclusive)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the pooled features that is dropped in each training step."""
+    targets: tuple[str, ...] = ()
+    """Columns `class_<head>` that are learned, by the name after `class_`; () is all of them for
+    `multihead`, and the findings for `softmax`."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs a training case of class k by n / (K n_k), so that rare classes count."""
+    init_from: str | None = None
+    """Run whose segmenter's encoder the training starts from; the method is then `<head>-init`."""
+    joint_weight: float = Field(default=1.0, ge=0)
+    """With `joint`: weight of the loss of the image labels beside that of the masks."""
+
+    @property
+    def method(self) -> str:
+        """Name in score tables, and of the folder below `classify/`."""
+        return self.head if self.init_from is None else f"{self.head}-init"
 
 
 class PredictSettings(Settings):

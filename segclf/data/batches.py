@@ -15,7 +15,7 @@ from segclf.data.checks import check_feeding
 from segclf.data.crop import cut, draw_window, pad, whole
 from segclf.data.read import read_case
 from segclf.data.sample import Batch, Sample
-from segclf.data.sampling import SamplingPlan, Task, plan_sampling
+from segclf.data.sampling import Plan, Task, plan_sampling
 from segclf.data.workers import ordered
 
 
@@ -29,6 +29,7 @@ def train_batches(
     n_steps: int,
     rank: int = 0,
     world: int = 1,
+    plan: Plan | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> Iterator[Batch]:
     """Augmented batches of the steps `start_step` to `start_step + n_steps - 1`, in order.
@@ -45,6 +46,7 @@ def train_batches(
         n_steps: Number of steps.
         rank: Which share of each batch this process gets.
         world: Number of processes that share each batch.
+        plan: Which cases each step sees; None balances them as the recipe says.
         on_event: Told once, as `{"kind": "warning", "about": "sampling", "message": …}`, if
             balancing was not possible.
 
@@ -60,7 +62,7 @@ def train_batches(
             expected=f"a multiple of {world}; it is the size over all processes",
             fix=f"set train.batch_size: {world * -(-recipe.train.batch_size // world)}",
         )
-    plan = plan_sampling(cases, recipe, task=task, cache=cache)
+    plan = plan or plan_sampling(cases, recipe, task=task, cache=cache)
     if plan.note is not None and on_event is not None:
         on_event({"kind": "warning", "about": "sampling", "message": plan.note})
     call = functools.partial(
@@ -81,7 +83,7 @@ def _train_batch(
     recipe: Recipe,
     task: Task,
     cache: CaseCache,
-    plan: SamplingPlan,
+    plan: Plan,
     rank: int,
     world: int,
 ) -> Batch:

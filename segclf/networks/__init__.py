@@ -1,6 +1,6 @@
 """Networks by name: segmenters for 2D and 3D, and classifiers on the same encoders."""
 
-from segclf.networks.output import finding_logits, set_output_bias
+from segclf.networks.output import against_rest, finding_logits, set_output_bias
 from segclf.networks.parts import Parts, Stages, Steps
 from segclf.networks.pretrained import EncoderWeights, load_encoder, save_encoder
 from segclf.networks.segmenter import (
@@ -21,6 +21,7 @@ __all__ = [
     "Segmenter",
     "Stages",
     "Steps",
+    "against_rest",
     "build_classifier",
     "build_segmenter",
     "check_network",

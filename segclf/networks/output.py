@@ -72,11 +72,24 @@ def finding_logits(raw: Tensor, exclusive: bool) -> Tensor:
         return raw
     if raw.shape[1] < 2:
         raise ValueError(f"exclusive outputs need background and a finding: got {raw.shape[1]}.")
+    return against_rest(raw, first=1)
+
+
+def against_rest(raw: Tensor, first: int = 0) -> Tensor:
+    """Logits of exclusive classes, each against all others: z_k - log sum_{j != k} exp(z_j).
+
+    Their sigmoid is the softmax of `raw` without its rounding at 0 and 1. At least float32.
+
+    Args:
+        raw: `(batch, class, *space)`, at least two classes.
+        first: Classes before this one are left out of the result.
+    """
     raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
     rest = [
-        torch.cat([raw[:, :f], raw[:, f + 1 :]], dim=1).logsumexp(1) for f in range(1, raw.shape[1])
+        torch.cat([raw[:, :k], raw[:, k + 1 :]], dim=1).logsumexp(1)
+        for k in range(first, raw.shape[1])
     ]
-    return raw[:, 1:] - torch.stack(rest, dim=1)
+    return raw[:, first:] - torch.stack(rest, dim=1)
 
 
 def _last_parameters(segmenter: Segmenter) -> tuple[nn.Parameter, nn.Parameter]:

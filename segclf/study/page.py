@@ -65,7 +65,7 @@ def measured_line(entry: dict[str, Any]) -> str:
         for row in entry["overlap"]
         if row["metric"] == "dice" and row["finding"] == finding
     )
-    methods = ("mean", "max", "tau", "classifier")
+    methods = ("mean", "max", "tau", "sigmoid")
     shown = [auroc[name] for name in methods]
     baselines = [text for name, text in auroc.items() if name not in methods]
     return (

@@ -19,7 +19,7 @@ from segclf.core.config import Recipe
 from segclf.core.errors import DataError, StoppedError
 from segclf.core.randomness import seed_of
 from segclf.core.records import Case
-from segclf.data import Batch, CaseCache, eval_batches, prepare_cases, train_batches
+from segclf.data import Batch, CaseCache, Plan, eval_batches, prepare_cases, train_batches
 from segclf.training.identity import Identity, claim_folder, identity_of
 from segclf.training.measures import MEASURES
 from segclf.training.runtime import device_of, to_device
@@ -124,6 +124,7 @@ def make_task(
     loss: Callable[[Tensor, Batch], Tensor],
     measure: MeasureBatch,
     select_by: str,
+    plan: Plan | None = None,
     on_event: EventSink | None,
 ) -> Task:
     """The task for `fit`: batches of the training cases, measures of the validation cases.
@@ -136,6 +137,7 @@ def make_task(
         loss: Raw outputs and their batch to a scalar.
         measure: Raw network and a batch to its measures.
         select_by: `auroc` or `dice`.
+        plan: Which cases each step sees; None balances them as the recipe says.
         on_event: Told what the sampling could not do.
     """
 
@@ -149,6 +151,7 @@ def make_task(
             n_steps=n_steps,
             rank=rank,
             world=world,
+            plan=plan,
             on_event=on_event,
         )
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar
 
 import safetensors
 import safetensors.torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import nn
 
 from segclf.core.atomic import read_json, sha256_of, write_bytes, write_json
@@ -34,7 +34,9 @@ class ModelCard(Settings):
     findings: tuple[str, ...]
     exclusive: bool
     head: str | None = None
-    """Of a classifier: `sigmoid` or `softmax`."""
+    """Of a classifier: its name in HEADS."""
+    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Of a classifier of class columns: column to categories, in the order of the outputs."""
     n_channels: int
     n_outputs: int
     spatial_dims: Literal[2, 3]

@@ -10,6 +10,7 @@ from torch.nn import functional
 from segclf.classify import HEADS, Head
 from segclf.core import catalog
 from segclf.core.catalog import lookup
+from segclf.core.config import make_recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "extend" / "head.md"
 
@@ -24,10 +25,12 @@ def test_the_head_of_the_page_is_found_by_name_and_smooths_known_labels_alone(mo
     )
     head = lookup("smooth", HEADS, kind="head", group="segclf.heads")
     assert isinstance(head, Head)
+    targets = head.targets({}, ("a", "b"), make_recipe({}, where="test"))
     raw = torch.tensor([[0.3, -1.0], [1.5, 0.2]])
     label = torch.tensor([[1.0, float("nan")], [0.0, 1.0]])
     expected = functional.binary_cross_entropy_with_logits(
         torch.tensor([0.3, 1.5, 0.2]), torch.tensor([0.95, 0.05, 0.95])
     )
-    torch.testing.assert_close(head.loss(raw, label), expected)
-    torch.testing.assert_close(head.loss(raw, torch.full((2, 2), float("nan"))), torch.tensor(0.0))
+    torch.testing.assert_close(head.loss(raw, SimpleNamespace(label=label), targets), expected)
+    unknown = SimpleNamespace(label=torch.full((2, 2), float("nan")))
+    torch.testing.assert_close(head.loss(raw, unknown, targets), torch.tensor(0.0))

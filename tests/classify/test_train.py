@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from segclf.classify import HEADS, load_classifier, train_classifier
-from segclf.classify.train import _new_network
+from segclf.classify import Targets, load_classifier, train_classifier
+from segclf.classify.head import new_classifier
 from segclf.core.config import make_recipe
 from segclf.core.errors import DataError, IntegrityError, UsageError
 from segclf.core.scoretable import read_scores
@@ -14,6 +14,7 @@ from segclf.data import eval_batches
 from segclf.networks import finding_logits
 from segclf.segment import load_segmenter
 from segclf.segment.train import _new_network as new_segmenter
+from segclf.training import initial_weights
 from segclf.training.cases import read_quarantine
 
 ARTEFACTS = ("model.safetensors", "model.json", "metrics.jsonl", "classifier.json")
@@ -29,7 +30,7 @@ def test_a_trained_classifier_ends_in_the_score_table(shades, tmp_path, head):
     scores = read_scores(folder)
     assert list(scores["finding"].unique()) == ["bright", "dark"]
     assert scores.groupby("split").size().to_dict() == {"val": 16, "test": 8}
-    assert (scores["method"] == "classifier").all()
+    assert (scores["method"] == head).all()
     assert scores["fold"].isna().all()
     network, card = load_classifier(folder)
     assert (card.kind, card.head, card.exclusive) == ("classify", head, head == "softmax")
@@ -109,7 +110,8 @@ def test_test_labels_and_images_never_enter(shades, tmp_path):
 def test_segmenter_and_classifier_start_from_the_same_encoder(network):
     recipe = make_recipe({"network": network, "seed": 4}, where="test")
     segmenter = new_segmenter(recipe, 1, (0.01,))
-    classifier = _new_network(recipe, HEADS["sigmoid"], 1, 1)
+    with initial_weights(recipe.seed):
+        classifier = new_classifier(recipe, Targets(("lesion",)), 1)
     first, second = (n.encoder.state_dict() for n in (segmenter, classifier))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -24,7 +24,7 @@ def metric_row(method, column, group, metric, estimate, lo, hi, reason=""):
 @pytest.fixture(scope="session")
 def metrics():
     rows = []
-    for method, shift in (("tau", 0.0), ("classifier", -0.2)):
+    for method, shift in (("tau", 0.0), ("sigmoid", -0.2)):
         for column, group in (("all", "all"), ("sex", "F"), ("sex", "M")):
             rows.append(metric_row(method, column, group, "auroc", 0.9 + shift, 0.8 + shift, 0.95))
             rows.append(metric_row(method, column, group, "sensitivity", 0.75, 0.6, 0.9))
@@ -41,7 +41,7 @@ def scores():
     rng = np.random.default_rng(0)
     label = np.tile([1.0, 0.0], 20)
     tables = []
-    for method in ("tau", "classifier"):
+    for method in ("tau", "sigmoid"):
         tables.append(
             pd.DataFrame(
                 {
@@ -120,7 +120,7 @@ def content(metrics, scores, missed):
                 {"kind": "validate", "step": 10, "loss": 0.9, "auroc": 0.7, "dice_positives": 0.2,
                  "false_positive_rate": 0.5, "is_best": True},
             ],
-            "classifier": [{"kind": "validate", "step": 10, "loss": 0.8, "auroc": None,
+            "sigmoid": [{"kind": "validate", "step": 10, "loss": 0.8, "auroc": None,
                             "dice_positives": None, "false_positive_rate": None, "is_best": False}],
         },
         gallery=[missed],

@@ -20,7 +20,7 @@ from segclf.report.svg import INKS, inline_svg, svg_text
 from segclf.report.training import training_figure
 from segclf.summarize.plane import fit_plane
 
-METHODS = ["tau", "classifier"]
+METHODS = ["tau", "sigmoid"]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_roc_of_folds_is_the_mean_of_their_curves(scores, metrics):
     curves = [roc_points(part["label"].to_numpy(), part["score"].to_numpy()) for part in (one, two)]
     expected = np.mean([np.interp(x, *curve) for curve in curves], axis=0)
     np.testing.assert_allclose(thick.get_ydata(), expected)
-    assert any("classifier  not estimated" in str(line.get_label()) for line in lines)
+    assert any("sigmoid  not estimated" in str(line.get_label()) for line in lines)
 
 
 def test_the_roc_shows_the_auroc_of_the_table_and_the_operating_point(scores, metrics):

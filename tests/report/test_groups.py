@@ -16,7 +16,7 @@ from segclf.report.rows import as_rows, where
 from segclf.report.scored import scored_cases
 from segclf.report.sizes import size_figure
 
-METHODS = ["tau", "classifier"]
+METHODS = ["tau", "sigmoid"]
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -38,7 +38,7 @@ def full(content, sexes):
     test |= {"margin": np.nan, "difference": np.nan}
     test |= {"estimate_first": np.nan, "estimate_second": np.nan}
     pair = test | {"kind": "methods", "group_column": "all", "group": "all", "first": "tau"}
-    pair |= {"second": "classifier", "difference": 0.2, "lo": 0.1, "hi": 0.3, "interval": "DeLong"}
+    pair |= {"second": "sigmoid", "difference": 0.2, "lo": 0.1, "hi": 0.3, "interval": "DeLong"}
     size = {"method": "tau", "finding": "lesion", "column": "area_mm2", "low": 3.0, "high": 40.0}
     size |= {"n_positive": 16, "n_patients": 8, "sensitivity": 0.75, "lo": 0.6, "hi": 0.9}
     size |= {"interval": "Wilson", "reason": ""}
@@ -107,7 +107,7 @@ def test_curves_of_probabilities_need_one(scores, metrics):
     with_one = scores.assign(probability=np.where(scores["method"] == "tau", 0.3, np.nan))
     figure = curve_figure(KINDS["decision"], scored_cases(with_one, "lesion", METHODS), rows)
     labels = [line.get_label() for line in figure.axes[0].get_lines()]
-    assert "classifier  no probability" in labels
+    assert "sigmoid  no probability" in labels
     cases = scored_cases(scores, "lesion", METHODS)
     parts = group_parts(cases, pd.Series("F", index=scores["case_id"].unique()), rows)
     assert panels_figure(KINDS["decision"], parts) is None
@@ -237,9 +237,7 @@ def test_missing_numbers_are_counted_by_reason(metrics, scores, read):
     frame.loc[frame["metric"] == "specificity", ["estimate", "reason"]] = [np.nan, "no decision"]
     text = shown(read(ReportContent("t", "user", "q", frame, scores)))
     table = text[text.index("Numbers that cannot be estimated") :]
-    assert (
-        "lesion no decision 6 tau, classifier 3: all cases, sex = F, sex = M Specificity" in table
-    )
+    assert "lesion no decision 6 tau, sigmoid 3: all cases, sex = F, sex = M Specificity" in table
 
 
 def test_hostile_names_of_groups_and_families_are_text(full, read):

@@ -32,7 +32,7 @@ def test_each_group_is_headed_once_and_every_row_has_its_counts(metrics):
         "group", "method", "cases", "studies", "AUROC", "Sensitivity", "Specificity",
     ]  # fmt: skip
     assert [row[0].text for row in table.rows] == [
-        "all cases", "classifier", "sex = F", "classifier", "sex = M", "classifier",
+        "all cases", "sigmoid", "sex = F", "sigmoid", "sex = M", "sigmoid",
     ]  # fmt: skip
     assert [row[0].span for row in table.rows[::2]] == [2, 2, 2]
     for row in table.rows:
@@ -45,7 +45,7 @@ def test_the_column_of_groups_is_left_out_where_there_is_one(metrics):
     rows = where(as_rows(metrics), group_column="all")
     table = metrics_table(rows, caption="c", unit_name="patient")
     assert table.head[:3] == ["method", "cases", "patients"]
-    assert texts(table)[1][0] == "classifier"
+    assert texts(table)[1][0] == "sigmoid"
     assert texts(table)[1][3:] == ["0.700", "0.750", "0.600"]
     assert table.rows[0][3].small == "0.800\N{EN DASH}0.950"
     assert [is_number for _, is_number in table.columns] == [False, True, True, True, True, True]

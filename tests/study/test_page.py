@@ -68,12 +68,12 @@ def test_the_line_of_a_recipe_has_mean_times_and_the_first_findings_numbers():
         "segment fold 1": {"minutes": 5.0},
         "classify fold 0": {"minutes": 1.5},
     }
-    names = {"tau": 0.8, "mean": 0.7, "max": 0.6, "classifier": 0.5, "column:slice": 0.4}
+    names = {"tau": 0.8, "mean": 0.7, "max": 0.6, "sigmoid": 0.5, "column:slice": 0.4}
     own["metrics"] = [metric("auroc", value) | {"method": name} for name, value in names.items()]
     own["metrics"].append(metric("auroc", 0.99) | {"method": "tau", "finding": "other"})
     own["overlap"] = [metric("dice", 0.31) | {"method": "segmenter"}]
     own["hardware"] = {"threads": "2"}
     assert measured_line(own) == (
         "segmenter 4.5 and classifier 1.5 min per fold (threads: 2); Dice on positives 0.310; "
-        "AUROC mean 0.700, max 0.600, tau 0.800, classifier 0.500, column:slice 0.400"
+        "AUROC mean 0.700, max 0.600, tau 0.800, sigmoid 0.500, column:slice 0.400"
     )
