@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,26 +91,9 @@ def measure_labels(network: nn.Module, batch: Batch, head: "Head", targets: Targ
     return measured.numpy()
 
 
-class ScoreParts(Protocol):
-    """Scores of the val and test cases by a trained network."""
-
-    def __call__(
-        self,
-        network: nn.Module,
-        prepared: Prepared,
-        held_out: Parts,
-        recipe: Recipe,
-        head: "Head",
-        targets: Targets,
-        on_event: EventSink | None,
-    ) -> Scored:
-        """Probability per name of each case, and the cases that could not be read."""
-        ...
-
-
 def score_parts(
     network: nn.Module,
-    _prepared: Prepared,
+    prepared: Prepared,  # noqa: ARG001 (heads that compare with training cases need it)
     held_out: Parts,
     recipe: Recipe,
     head: "Head",
@@ -149,8 +132,8 @@ class Head:
     """Which training cases each step sees."""
     measure: Callable[[nn.Module, Batch, "Head", Targets], np.ndarray] = measure_labels
     """Measures of validation cases, see `training.MEASURES`; their AUROC picks the weights."""
-    score: ScoreParts = score_parts
-    """Scores of val and test cases, once the weights are chosen."""
+    score: Callable[..., Scored] = score_parts
+    """Scores of val and test cases, once the weights are chosen; arguments as `score_parts`."""
     more: Callable[..., None] = no_more
     """Writes what this head has beside the score table: `(folder, scored, held_out, targets,
     network=, prepared=, recipe=)`."""

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
@@ -160,6 +161,9 @@ def _new_task(
     def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
         return head.loss(raw, batch, targets)
 
+    def measure(network: nn.Module, batch: Batch) -> np.ndarray:
+        return head.measure(network, batch, head, targets)
+
     with initial_weights(recipe.seed):
         network = head.build(recipe, targets, prepared.n_channels)
     return make_task(
@@ -168,7 +172,7 @@ def _new_task(
         prepared,
         recipe,
         loss=loss_of_batch,
-        measure=partial(head.measure, head=head, targets=targets),
+        measure=measure,
         plan=head.plan(prepared.train, recipe, prepared.cache),
         select_by="auroc",  # a classifier has no Dice
         on_event=on_event,
