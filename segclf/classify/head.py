@@ -93,7 +93,7 @@ def measure_labels(network: nn.Module, batch: Batch, head: "Head", targets: Targ
 
 def score_parts(
     network: nn.Module,
-    prepared: Prepared,  # noqa: ARG001 (heads that compare with training cases need it)
+    prepared: Prepared,
     held_out: Parts,
     recipe: Recipe,
     head: "Head",
