@@ -7,13 +7,15 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from segclf.core.atomic import sha256_of
+from segclf.core.atomic import atomic_path, sha256_of
 from segclf.core.errors import UsageError
 from segclf.core.scoretable import read_scores
 from segclf.core.statstable import read_statistics
 from segclf.evaluate import (
     Evaluation,
+    class_predictions,
     evaluate_scores,
+    head_rows,
     overlap_rows,
     read_outside,
     target_sizes,
@@ -126,3 +128,35 @@ def _no_groups(table: CaseTable) -> NoReturn:
         expected=f"a column of the manifest: {', '.join(columns) or '(it has no metadata)'}",
         fix=f"for example: segclf eval-subgroups --by {columns[0] if columns else 'sex'}",
     )
+
+
+def write_head_rows(exp: Experiment) -> None:
+    """Metrics and decisions per class column of a classifier, beside its scores, over its folds.
+
+    `heads.csv` and `classes.parquet`; not written if it learned findings.
+    """
+    folder = exp.run.stage("classify", exp.recipe.classify.method)
+    paths = [exp.run.stage("classify", folder.name, fold=fold) / "scores.parquet"
+             for fold in exp.folds()]  # fmt: skip
+    scores = pd.concat([read_scores(path) for path in paths if path.is_file()])
+    predictions = class_predictions(scores)
+    if not len(predictions):
+        return
+    with atomic_path(folder / "classes.parquet") as part:
+        predictions.to_parquet(part, index=False)
+    rows = head_rows(scores, exp.recipe.evaluate, seed=exp.recipe.seed)
+    with atomic_path(folder / "heads.csv") as part:
+        rows.to_csv(part, index=False)
+
+
+def write_joint_masks(exp: Experiment) -> None:
+    """Overlap of the masks of a joint classifier on test cases, over its folds: `masks.csv`."""
+    folder = exp.run.stage("classify", exp.recipe.classify.method)
+    parts = [exp.run.stage("classify", folder.name, "masks", fold=fold) for fold in exp.folds()]
+    statistics = read_statistics([part for part in parts if any(part.glob("part-*.json"))])
+    rows = overlap_rows(
+        statistics, split_frame(exp.split, exp.table), t=0.5, settings=exp.recipe.evaluate,
+        seed=exp.recipe.seed, unit_name=exp.recipe.unit_name,
+    ).assign(method=folder.name)  # fmt: skip
+    with atomic_path(folder / "masks.csv") as part:
+        rows.to_csv(part, index=False)

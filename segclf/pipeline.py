@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segclf.classify import train_classifier
+from segclf.classify import Start, find_start, joint_segmenter, train_classifier, whole_images
 from segclf.console import EventSink
 from segclf.core.atomic import write_json
 from segclf.core.maskstats import joined
+from segclf.core.runs import named_run
 from segclf.core.scoretable import write_scores
 from segclf.core.statstable import read_statistics
 from segclf.experiment import Experiment
-from segclf.judging import evaluate
+from segclf.judging import evaluate, write_head_rows, write_joint_masks
 from segclf.manifest import cases_of
 from segclf.other import as_test, other_name, other_table, renamed
 from segclf.predict import PredictResult, predict_cases
@@ -60,9 +61,38 @@ def train_clf(
     for each in exp.folds(fold):
         folder = exp.run.stage("classify", exp.recipe.classify.method, fold=each)
         train_classifier(
-            exp.table, exp.split, exp.recipe, folder, fold=each, resume=resume, on_event=on_event
-        )
+            exp.table, exp.split, exp.recipe, folder, fold=each, resume=resume,
+            start=start_of(exp, each), on_event=on_event,
+        )  # fmt: skip
+        if exp.recipe.classify.head == "joint" and is_first_rank():
+            predict_joint(exp, on_event, fold=each)
+    if is_first_rank():
+        write_head_rows(exp)
+        if exp.recipe.classify.head == "joint":
+            write_joint_masks(exp)
     note_stage(exp, "classify")
+
+
+def start_of(exp: Experiment, fold: int | None) -> Start | None:
+    """The segmenter that `classify.init_from` names, if it does."""
+    name = exp.recipe.classify.init_from
+    if name is None:
+        return None
+    run = exp.run if name == exp.run.path.name else named_run(Path(name), exp.run.path.parent)
+    return find_start(run, exp.recipe, exp.split, fold=fold)
+
+
+def predict_joint(exp: Experiment, on_event: EventSink, *, fold: int | None = None) -> None:
+    """Mask statistics of the test cases by the masks of a joint classifier."""
+    folder = exp.run.stage("classify", exp.recipe.classify.method)
+    predict_cases(
+        cases_of(exp.table, exp.split, "test", fold),
+        joint_segmenter(exp.run.stage("classify", folder.name, fold=fold)),
+        whole_images(exp.recipe),
+        exp.run.stage("classify", folder.name, "masks", fold=fold),
+        fold=fold,
+        on_event=on_event,
+    )
 
 
 def predict_own(

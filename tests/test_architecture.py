@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "losses": "core",
     "training": "core data",
     "segment": "core manifest data networks losses training",
-    "classify": "core manifest data networks losses training",
+    "classify": "core manifest data networks losses training segment",
     "predict": "core io data networks training segment",
     "summarize": "core io",
     "evaluate": "core",

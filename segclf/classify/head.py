@@ -74,6 +74,10 @@ def new_classifier(recipe: Recipe, targets: Targets, n_channels: int) -> Classif
     )
 
 
+def begin_nothing(_network: nn.Module, _prepared: Prepared, _recipe: Recipe) -> None:
+    """Leave the first weights as they are."""
+
+
 def measure_labels(network: nn.Module, batch: Batch, head: "Head", targets: Targets) -> np.ndarray:
     """Measures `(case, name, measure)` of validation images; NaN where a mask is needed.
 
@@ -128,10 +132,13 @@ class Head:
     """Raw outputs to scores `(batch, name)` from 0 to 1, each name against all else."""
     build: Callable[[Recipe, Targets, int], nn.Module] = new_classifier
     """`(recipe, targets, channels)` to a network with an `encoder` and `n_outputs`."""
+    begin: Callable[[nn.Module, Prepared, Recipe], None] = begin_nothing
+    """Changes the first weights by what the training cases say."""
     plan: Callable[[Sequence[Case], Recipe, CaseCache], Plan] = plan_balanced
     """Which training cases each step sees."""
-    measure: Callable[[nn.Module, Batch, "Head", Targets], np.ndarray] = measure_labels
-    """Measures of validation cases, see `training.MEASURES`; their AUROC picks the weights."""
+    measure: Callable[..., np.ndarray] = measure_labels
+    """Measures of validation cases, see `training.MEASURES`; their AUROC picks the weights.
+    Arguments as `measure_labels`."""
     score: Callable[..., Scored] = score_parts
     """Scores of val and test cases, once the weights are chosen; arguments as `score_parts`."""
     more: Callable[..., None] = no_more

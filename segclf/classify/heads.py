@@ -1,10 +1,29 @@
 """HEADS: the kinds of classifiers by name."""
 
-from segclf.classify.findings import sigmoid_targets, softmax_targets
-from segclf.classify.head import Head
+from collections.abc import Callable
 
-HEADS: dict[str, Head] = {
+from segclf.classify.categories import multihead_targets
+from segclf.classify.findings import sigmoid_targets, softmax_targets
+from segclf.classify.head import Head, plan_known
+from segclf.classify.joint import joint_head
+from segclf.core.catalog import lookup
+from segclf.core.config import Recipe
+
+HEADS: dict[str, Head | Callable[[Recipe], Head]] = {
     "sigmoid": Head(sigmoid_targets),
     "softmax": Head(softmax_targets),
+    "multihead": Head(multihead_targets, plan=plan_known),
+    "joint": joint_head,
 }
-"""Name of `classify.head` to its record; a plug-in registers under `segclf.heads`."""
+"""Name of `classify.head` to its record, or to a function of the recipe that gives it; a plug-in
+registers under `segclf.heads`."""
+
+
+def find_head(recipe: Recipe) -> Head:
+    """The head that `classify.head` names, of ours or of an installed package.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = lookup(recipe.classify.head, HEADS, kind="head", group="segclf.heads")
+    return found if isinstance(found, Head) else found(recipe)

@@ -8,10 +8,10 @@ import pandas as pd
 from torch import Tensor, nn
 
 from segclf.classify.head import Head, Parts
-from segclf.classify.heads import HEADS
+from segclf.classify.heads import find_head
 from segclf.classify.score import score_table
+from segclf.classify.start import Start, load_start
 from segclf.classify.targets import Targets, balanced
-from segclf.core.catalog import lookup
 from segclf.core.config import Recipe, make_recipe
 from segclf.core.records import Case
 from segclf.core.scoretable import write_scores
@@ -45,6 +45,7 @@ def train_classifier(
     *,
     fold: int | None = None,
     resume: bool = False,
+    start: Start | None = None,
     on_event: EventSink | None = None,
 ) -> Path:
     """Train on the train part, select on the val part, score val and test; returns `folder`.
@@ -61,13 +62,14 @@ def train_classifier(
         folder: Where the model goes.
         fold: The fold whose parts are used; None without folds.
         resume: Continue an interrupted training; a finished one is left as it is.
+        start: The segmenter whose encoder it starts from, from `find_start`.
         on_event: Gets the progress as plain data.
 
     Raises:
         SegclfError: The data, the recipe or the folder do not allow it; see `training.fit`.
     """
     on_event = on_event if is_first_rank() else None
-    head = find_head(recipe.classify.head)
+    head = find_head(recipe)
     parts, targets = labelled_parts(head, table, split, recipe, fold=fold)
     prepared = begin_training(
         parts["train"],
@@ -78,13 +80,14 @@ def train_classifier(
         findings=targets.names,
         table_sha256=table.sha256,
         fold=fold,
+        facts={} if start is None else {"classify.init_from": start.card.sha256},
         resume=resume,
         check=partial(check_network, recipe.network, spatial_dims=recipe.image.spatial_dims),
         on_event=on_event,
     )
     if prepared is None:
         return folder
-    task = _new_task(prepared, recipe, head, targets, on_event)
+    task = _new_task(prepared, recipe, head, targets, start, on_event)
     result = fit(task, recipe, folder, resume=resume, on_event=on_event)
     if is_first_rank():
         held_out = {part: parts[part] for part in ("val", "test")}
@@ -93,20 +96,11 @@ def train_classifier(
             write_model(
                 folder, task, prepared, recipe, result, head=recipe.classify.head,
                 exclusive=targets.exclusive, classes=dict(targets.classes),
-                size_px=recipe.image.size_px,
+                size_px=recipe.image.size_px, init_from=None if start is None else start.facts,
             )  # fmt: skip
         drop_cache(folder)
     wait_for_all()
     return folder
-
-
-def find_head(name: str) -> Head:
-    """The head called `name`, of ours or of an installed package.
-
-    Raises:
-        UsageError: There is none.
-    """
-    return lookup(name, HEADS, kind="head", group="segclf.heads")
 
 
 def labelled_parts(
@@ -133,7 +127,8 @@ def load_classifier(folder: Path) -> tuple[nn.Module, ModelCard]:
         IntegrityError: A file is missing, or is not the one that the training wrote.
     """
     card = read_card(folder, kind="classify")
-    head, recipe = find_head(str(card.head)), recipe_of(card)
+    recipe = recipe_of(card)
+    head = find_head(recipe)
     with initial_weights(card.seed):  # so that building draws nothing from the caller's stream
         network = head.build(recipe, targets_of(card), card.n_channels)
     return load_weights(folder, network), card
@@ -156,6 +151,7 @@ def _new_task(
     recipe: Recipe,
     head: Head,
     targets: Targets,
+    start: Start | None,
     on_event: EventSink | None,
 ) -> Task:
     def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
@@ -166,6 +162,9 @@ def _new_task(
 
     with initial_weights(recipe.seed):
         network = head.build(recipe, targets, prepared.n_channels)
+    head.begin(network, prepared, recipe)
+    if start is not None:
+        load_start(network, start)
     return make_task(
         "classify",
         network,

@@ -14,7 +14,7 @@ from segclf.core.randomness import generator
 from segclf.core.records import Case, MaskState
 from segclf.data.cache import CaseCache
 
-Task = Literal["segment", "classify"]
+Task = Literal["segment", "classify", "joint"]
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,14 @@ def plan_sampling(
     """How training steps are filled from `cases`.
 
     A case in which nothing is known to learn from (no known mask for `segment`, no known label
-    for `classify`) is left out. A case is positive if one of its labels is 1 or one of its known
-    masks is not empty.
+    for `classify`, neither for `joint`) is left out. A case is positive if one of its labels is 1
+    or one of its known masks is not empty.
 
     Raises:
         DataError: No case is left.
     """
     usable = [index for index, case in enumerate(cases) if _is_usable(case, task)]
-    _require(usable, cases, "mask" if task == "segment" else "label")
+    _require(usable, cases, {"segment": "mask", "classify": "label"}.get(task, "label or mask"))
     share = recipe.train.positive_share
     everything = (tuple(usable),)
     plan = functools.partial(SamplingPlan, recipe.seed, recipe.train.batch_size)
@@ -184,9 +184,9 @@ def _require(usable: Sequence[object], cases: Sequence[Case], what: str) -> None
 
 
 def _is_usable(case: Case, task: Task) -> bool:
-    if task == "segment":
-        return any(mask.state is not MaskState.UNKNOWN for mask in case.masks)
-    return not all(math.isnan(label) for label in case.labels)
+    has_mask = any(mask.state is not MaskState.UNKNOWN for mask in case.masks)
+    has_label = not all(math.isnan(label) for label in case.labels)
+    return {"segment": has_mask, "classify": has_label, "joint": has_mask or has_label}[task]
 
 
 def _is_positive(case: Case, cache: CaseCache) -> bool:

@@ -1,6 +1,7 @@
 """Scores, labels and groups to rows of numbers: every metric in every group, with intervals."""
 
 from segclf.evaluate.baselines import column_scores
+from segclf.evaluate.heads import class_predictions, head_rows
 from segclf.evaluate.metrics import METRICS, Metric
 from segclf.evaluate.output import (
     evaluation_text,
@@ -18,9 +19,11 @@ __all__ = [
     "METRICS",
     "Evaluation",
     "Metric",
+    "class_predictions",
     "column_scores",
     "evaluate_scores",
     "evaluation_text",
+    "head_rows",
     "overlap_rows",
     "read_evaluation",
     "read_outside",

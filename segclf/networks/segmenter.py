@@ -145,7 +145,7 @@ def build_segmenter(
             fix="leave out the options that change depth, strides or upsampling",
         )
     freeze(network, unused)
-    _load_if_asked(network, settings)
+    load_if_asked(network, settings)
     return network
 
 
@@ -186,11 +186,12 @@ def build_classifier(
     network = Classifier(
         parts, n_channels=n_channels, n_deep=shape[1], n_outputs=n_outputs, dropout=dropout
     )
-    _load_if_asked(network, settings)
+    load_if_asked(network, settings)
     return network
 
 
-def _load_if_asked(network: Backbone, settings: NetworkSettings) -> None:
+def load_if_asked(network: Backbone, settings: NetworkSettings) -> None:
+    """Put the weights of the file that `settings.pretrained` names into the encoder, if any."""
     # SMP has loaded the ImageNet weights while it built the network
     if settings.pretrained is not None and settings.pretrained != "imagenet":
         load_encoder(network, settings.pretrained)

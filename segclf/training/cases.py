@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +56,7 @@ def begin_training(
     findings: tuple[str, ...],
     table_sha256: str,
     fold: int | None,
+    facts: Mapping[str, str] | None = None,
     resume: bool,
     check: Callable[[], None],
     on_event: EventSink | None,
@@ -73,6 +74,7 @@ def begin_training(
         findings: What is looked for.
         table_sha256: Hash of the manifest.
         fold: The fold, if there are folds.
+        facts: What else a resumed training must agree in, or what replaces a setting.
         resume: Whether a training that has begun may be continued.
         check: Raises if the recipe cannot be trained; called before the first case is read.
         on_event: Told the progress, and how many cases cannot be used.
@@ -91,6 +93,7 @@ def begin_training(
         val=val,
         fold=fold,
     )
+    identity |= facts or {}
     if claim_folder(folder, identity, resume=resume):
         return None
     with initial_weights(recipe.seed):  # what is built to see whether it can be draws nothing

@@ -37,6 +37,8 @@ class ModelCard(Settings):
     """Of a classifier: its name in HEADS."""
     classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Of a classifier of class columns: column to categories, in the order of the outputs."""
+    init_from: dict[str, str] | None = None
+    """Of a classifier: run and SHA-256 of the segmenter whose encoder it started from."""
     n_channels: int
     n_outputs: int
     spatial_dims: Literal[2, 3]
