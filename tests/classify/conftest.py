@@ -87,3 +87,44 @@ def kinds(tmp_path):
         return table, make_split(table, recipe.split, recipe.seed), recipe
 
     return make
+
+
+@pytest.fixture
+def discs(tmp_path):
+    """Table, split and recipe of 36 pictures; those with a bright square are positive."""
+
+    def make(**settings):
+        folder = tmp_path / "discs"
+        folder.mkdir(exist_ok=True)
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:10, 5:11] = 255
+        Image.fromarray(mask).save(folder / "m.png")
+        rows = ["case_id,image,mask_lesion,label_lesion,patient_id,split"]
+        for i in range(36):
+            y = i % 2
+            pixels = np.random.default_rng(i).integers(20, 80, (16, 16)) + 120 * y * (mask > 0)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"i{i}.png")
+            part = ("train", "val", "test")[i // 4 % 3]
+            label = "" if i == 1 else y  # a mask without a label
+            path = "m.png" if y and i != 3 else ""  # a label without a mask
+            rows.append(f"c{i},i{i}.png,{path},{label},p{i},{part}")
+        (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+        base = {
+            "manifest": "manifest.csv",
+            "image": {"intensity": "window", "window": [0, 255]},
+            "augment": {"intensity": 0.0, "rotate_degrees": 0, "scale": 0, "shift": 0},
+            "network": SMALL["network"],
+            "train": {
+                "steps": 60, "batch_size": 8, "lr": 0.02, "warmup_steps": 2,
+                "validate_every": 20, "precision": "fp32",
+            },
+            "predict": {"precision": "fp32"},
+            "classify": {"head": "joint"},
+        }  # fmt: skip
+        for section, values in settings.items():
+            base[section] = base.get(section, {}) | values
+        recipe = make_recipe(base, where="test")
+        table = read_manifest(recipe, base=folder)
+        return table, make_split(table, recipe.split, recipe.seed), recipe
+
+    return make
