@@ -30,11 +30,16 @@ LOGIT_THRESHOLDS_FLOAT32: np.ndarray = _round_down_float32(LOGIT_THRESHOLDS)
 and device counts the same pixels."""
 
 
+CURVES = ("area_curve", "overlap_curve")
+"""Counts at every threshold of the grid, stored beside the columns of `SCALARS`."""
+
+
 @dataclass(frozen=True)
 class MaskStatistics:
     """The statistics of many masks: one row per case and finding.
 
-    `frame` has the columns of `SCALARS` and a range index; row i of each curve belongs to row i.
+    `frame` has the columns of `SCALARS`, then those of plug-ins (`segclf.core.mapstats`), and a
+    range index; row i of each curve belongs to row i.
     """
 
     frame: pd.DataFrame
@@ -62,6 +67,14 @@ SURFACE_SCALARS = {
 known; NaN elsewhere, and `hd95_mm` also where nothing is predicted. `segclf.predict.surface`
 defines them; rows that were made without may leave them out."""
 
+LOGIT_SCALARS = {
+    "mean_logit": "float64",
+    "max_logit": "float64",
+    **{f"top_logit_{i}": "float64" for i in range(len(TOP_FRACTIONS))},
+}
+"""Pooled logits, which still rank where probabilities round to 0 or 1; `top_logit_0` is the mean
+logit of the top TOP_FRACTIONS[0] of the pixels, and so on."""
+
 SCALARS = {
     "case_id": "string",
     "finding": "string",
@@ -77,6 +90,7 @@ SCALARS = {
     "top_3": "float64",
     "sum_log1mp": "float64",  # sum over pixels of log(1 - p)
     "lse_logit": "float64",  # log of the sum over pixels of exp(logit)
+    **LOGIT_SCALARS,
     "component_t": "float64",  # threshold of the next two
     "largest_component_px": "int64",
     "n_components": "int64",
@@ -132,6 +146,9 @@ def mask_statistics(
         "mean_p": float(flat.mean()),
         "max_p": float(flat.max()),
         **dict(zip(TOP_COLUMNS, top_means(flat), strict=True)),
+        "mean_logit": float(wide.mean()),
+        "max_logit": float(wide.max()),
+        **dict(zip(TOP_LOGIT_COLUMNS, top_means(wide.ravel()), strict=True)),
         "sum_log1mp": float(-np.logaddexp(0.0, wide).sum()),
         "lse_logit": float(wide.max() + np.log(np.exp(wide - wide.max()).sum())),
         "component_t": float(THRESHOLDS[index]),
@@ -146,7 +163,9 @@ def mask_statistics(
 
 
 TOP_COLUMNS = tuple(f"top_{i}" for i in range(len(TOP_FRACTIONS)))
-"""Column of each of `TOP_FRACTIONS`."""
+"""Column of the mean probability of each of `TOP_FRACTIONS`."""
+TOP_LOGIT_COLUMNS = tuple(f"top_logit_{i}" for i in range(len(TOP_FRACTIONS)))
+"""Column of the mean logit of each of `TOP_FRACTIONS`."""
 
 
 def top_counts(n_px: int) -> tuple[int, ...]:
@@ -154,10 +173,10 @@ def top_counts(n_px: int) -> tuple[int, ...]:
     return tuple(max(1, round(fraction * n_px)) for fraction in TOP_FRACTIONS)
 
 
-def top_means(probability: np.ndarray) -> list[float]:
+def top_means(value: np.ndarray) -> list[float]:
     """Mean of the highest values of a flat array, one mean for each of `TOP_FRACTIONS`."""
-    falling = np.sort(probability)[::-1]
-    return [float(falling[:n_top].mean()) for n_top in top_counts(probability.size)]
+    falling = np.sort(value)[::-1]
+    return [float(falling[:n_top].mean()) for n_top in top_counts(value.size)]
 
 
 def counts_above(logits: np.ndarray) -> np.ndarray:
@@ -218,18 +237,24 @@ def threshold_index(t: float) -> int:
 def make_statistics(rows: Sequence[Mapping[str, Any]]) -> MaskStatistics:
     """The record of many rows; each holds the columns of `SCALARS` and both curves.
 
-    Those of `SURFACE_SCALARS` may be absent; they are then missing.
+    Those of `SURFACE_SCALARS` and `LOGIT_SCALARS` may be absent; they are then missing. Other
+    keys are the numbers of plug-ins and become columns as well.
     """
-    rows = [dict.fromkeys(SURFACE_SCALARS, np.nan) | dict(row) for row in rows]
+    maybe = dict.fromkeys((*SURFACE_SCALARS, *LOGIT_SCALARS), np.nan)
+    rows = [maybe | dict(row) for row in rows]
+    extra = sorted({name for row in rows for name in row} - {*SCALARS, *CURVES})
+    columns = SCALARS | dict.fromkeys(extra, "float64")
     frame = pd.DataFrame(
         {
-            name: pd.Series([row[name] for row in rows], dtype=dtype)  # pyright: ignore[reportArgumentType] (dtype names)
-            for name, dtype in SCALARS.items()
+            name: pd.Series([row.get(name, np.nan) for row in rows], dtype=dtype)  # pyright: ignore[reportArgumentType] (dtype names)
+            if name in extra
+            else pd.Series([row[name] for row in rows], dtype=dtype)  # pyright: ignore[reportArgumentType] (dtype names)
+            for name, dtype in columns.items()
         }
     )
     area, overlap = (
         np.array([row[name] for row in rows], dtype=np.int64).reshape(-1, len(THRESHOLDS))
-        for name in ("area_curve", "overlap_curve")
+        for name in CURVES
     )
     return MaskStatistics(frame, area, overlap)
 

@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 
 from segclf.core.atomic import atomic_path, hash_of, read_json, sha256_of, write_json
 from segclf.core.errors import DataError, IntegrityError
-from segclf.core.maskstats import SCALARS, THRESHOLDS, MaskStatistics
+from segclf.core.maskstats import CURVES, SCALARS, THRESHOLDS, MaskStatistics
 from segclf.core.runs import shown
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 IDENTITY_FILE = "identity.json"
-_CURVES = ("area_curve", "overlap_curve")
 _ARROW = {
     "string": pa.string(),
     "Int64": pa.int64(),
@@ -26,7 +25,7 @@ _ARROW = {
 }
 SCHEMA = pa.schema(
     [pa.field(name, _ARROW[dtype]) for name, dtype in SCALARS.items()]
-    + [pa.field(name, pa.list_(pa.int64(), len(THRESHOLDS))) for name in _CURVES]
+    + [pa.field(name, pa.list_(pa.int64(), len(THRESHOLDS))) for name in CURVES]
 )
 """Columns of a part: those of `SCALARS`, then both curves as lists of 129 counts."""
 
@@ -61,7 +60,7 @@ def write_part(
             part,
             compression="zstd",
             use_dictionary=False,
-            column_encoding={f"{name}.list.element": "DELTA_BINARY_PACKED" for name in _CURVES},
+            column_encoding={f"{name}.list.element": "DELTA_BINARY_PACKED" for name in CURVES},
         )
         sha256 = sha256_of(part)
     rows = len(statistics.frame)
@@ -185,35 +184,46 @@ def _checked(folder: Path, index: int, identity_hash: str) -> dict[str, Any]:
 def _read_parts(parts: Sequence[tuple[Path, int]]) -> MaskStatistics:
     """The rows of all parts; curves go straight to their place, as they are most of the memory."""
     n_rows = sum(rows for _, rows in parts)
-    area, overlap = (np.empty((n_rows, len(THRESHOLDS)), dtype=np.int64) for _ in _CURVES)
-    scalars, start = [SCHEMA.empty_table().drop_columns(list(_CURVES))], 0
+    area, overlap = (np.empty((n_rows, len(THRESHOLDS)), dtype=np.int64) for _ in CURVES)
+    scalars, start = [SCHEMA.empty_table().drop_columns(list(CURVES))], 0
     for path, rows in parts:
         table = pq.ParquetFile(path).read()
-        if not table.schema.equals(SCHEMA) or table.num_rows != rows:
+        extra = [name for name in table.column_names if name not in SCHEMA.names]
+        if not table.schema.equals(_schema(extra)) or table.num_rows != rows:
             raise IntegrityError(
                 f"a part has {table.num_rows} rows, or columns of another version.",
                 where=shown(path),
                 expected=f"{rows} rows in schema version {SCHEMA_VERSION}",
                 fix="delete the folder and run `segclf predict` again",
             )
-        for name, curve in zip(_CURVES, (area, overlap), strict=True):
+        for name, curve in zip(CURVES, (area, overlap), strict=True):
             column = table[name].combine_chunks().flatten()
             curve[start : start + rows] = column.to_numpy().reshape(rows, len(THRESHOLDS))
-        scalars.append(table.drop_columns(list(_CURVES)))
+        scalars.append(table.drop_columns(list(CURVES)))
         start += rows
-    table = pa.concat_tables(scalars)
+    table = pa.concat_tables(scalars, promote_options="default")
+    extra = [name for name in table.column_names if name not in SCALARS]
+    columns = SCALARS | dict.fromkeys(extra, "float64")
     frame = pd.DataFrame(
-        {name: table[name].to_pandas().astype(dtype) for name, dtype in SCALARS.items()}
+        {name: table[name].to_pandas().astype(dtype) for name, dtype in columns.items()}
     )
     return MaskStatistics(frame, area, overlap)
 
 
+def _schema(extra: Sequence[str]) -> pa.Schema:
+    """Columns of a part with the numbers of plug-ins behind them."""
+    return pa.schema([*SCHEMA, *(pa.field(name, pa.float64()) for name in extra)])
+
+
 def _to_table(statistics: MaskStatistics) -> pa.Table:
+    frame = statistics.frame
     columns: list[pa.Array | pa.ChunkedArray] = [
-        pa.array(statistics.frame[name].astype(dtype), type=_ARROW[dtype], from_pandas=True)
+        pa.array(frame[name].astype(dtype), type=_ARROW[dtype], from_pandas=True)
         for name, dtype in SCALARS.items()
     ]
     for curve in (statistics.area_curve, statistics.overlap_curve):
         flat = pa.array(np.ascontiguousarray(curve, dtype=np.int64).ravel())
         columns.append(pa.FixedSizeListArray.from_arrays(flat, len(THRESHOLDS)))
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    extra = [str(name) for name in frame.columns if name not in SCALARS]
+    columns += [pa.array(frame[name], type=pa.float64(), from_pandas=True) for name in extra]
+    return pa.Table.from_arrays(columns, schema=_schema(extra))

@@ -9,6 +9,7 @@ from segclf.core.maskstats import (
     LOGIT_THRESHOLDS_FLOAT32,
     THRESHOLDS,
     TOP_COLUMNS,
+    TOP_LOGIT_COLUMNS,
     components,
     top_counts,
 )
@@ -31,7 +32,8 @@ def batch_statistics(
         component_index: Index in `THRESHOLDS` of the threshold for components.
 
     Returns:
-        `mean_p`, `max_p`, `top_0`…, `sum_log1mp`, `lse_logit`, `largest_component_px`,
+        `mean_p`, `max_p`, `top_0`…, `sum_log1mp`, `lse_logit`, `mean_logit`, `max_logit`,
+        `top_logit_0`…, `largest_component_px`,
         `n_components`, `true_px` (-1 where not known), `area_curve` and `overlap_curve`. A map
         with a logit that is not finite has a `mean_p` of NaN; its other entries mean nothing.
     """
@@ -46,6 +48,7 @@ def batch_statistics(
         **_top_columns(rising),
         "sum_log1mp": -functional.softplus(flat).sum(1, dtype=torch.float64),
         "lse_logit": _logsumexp(flat, rising[:, -1:]),
+        "mean_logit": flat.mean(1, dtype=torch.float64),
         "area_curve": area,
     }
     columns["true_px"], columns["overlap_curve"] = _overlap(flat, truth)
@@ -74,9 +77,13 @@ def _counts_above(rising: Tensor) -> Tensor:
 
 def _top_columns(rising: Tensor) -> dict[str, Tensor]:
     counts = top_counts(rising.shape[1])
-    top = rising[:, -max(counts) :].double().sigmoid()
-    means = {name: top[:, -n_top:].mean(1) for name, n_top in zip(TOP_COLUMNS, counts, strict=True)}
-    return {"max_p": top[:, -1], **means}
+    logit = rising[:, -max(counts) :].double()
+    probability = logit.sigmoid()
+    columns = {"max_p": probability[:, -1], "max_logit": logit[:, -1]}
+    for value, names in ((probability, TOP_COLUMNS), (logit, TOP_LOGIT_COLUMNS)):
+        for name, n_top in zip(names, counts, strict=True):
+            columns[name] = value[:, -n_top:].mean(1)
+    return columns
 
 
 def _logsumexp(flat: Tensor, highest: Tensor) -> Tensor:

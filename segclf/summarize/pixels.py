@@ -4,7 +4,7 @@ import numpy as np
 
 from segclf.core.catalog import unknown_name
 from segclf.core.errors import UsageError
-from segclf.core.maskstats import TOP_COLUMNS, TOP_FRACTIONS, MaskStatistics
+from segclf.core.maskstats import TOP_COLUMNS, TOP_FRACTIONS, TOP_LOGIT_COLUMNS, MaskStatistics
 
 
 def mean(stats: MaskStatistics, *, finding: str) -> np.ndarray:
@@ -39,14 +39,28 @@ def topk(stats: MaskStatistics, *, finding: str, top_fraction: float) -> np.ndar
     Raises:
         UsageError: Prediction did not store that share.
     """
-    if top_fraction not in TOP_FRACTIONS:
-        raise UsageError(
-            f"the most probable {top_fraction:g} of the pixels were not stored.",
-            where=f"summarize.top_fraction = {top_fraction:g}",
-            expected="one of " + ", ".join(f"{fraction:g}" for fraction in TOP_FRACTIONS),
-            fix=f"--set summarize.top_fraction={_nearest(top_fraction):g}",
-        )
-    return values_of(stats, finding, TOP_COLUMNS[TOP_FRACTIONS.index(top_fraction)])
+    return values_of(stats, finding, TOP_COLUMNS[_stored(top_fraction)])
+
+
+def mean_logit(stats: MaskStatistics, *, finding: str) -> np.ndarray:
+    """Mean logit of the pixels of each case, any number: log of the geometric mean odds.
+
+    Where probabilities round to 0 or 1, logits still rank; see `mean` for the arguments.
+
+    Source:
+        Satopää et al., Int J Forecast 30 (2014) 344: the mean of logits pools odds.
+    """
+    return values_of(stats, finding, "mean_logit")
+
+
+def max_logit(stats: MaskStatistics, *, finding: str) -> np.ndarray:
+    """Highest logit of each case, any number: ranks as `max`, also where p rounds to 1."""
+    return values_of(stats, finding, "max_logit")
+
+
+def topk_logit(stats: MaskStatistics, *, finding: str, top_fraction: float) -> np.ndarray:
+    """Mean logit of the most probable pixels of each case, any number; see `topk`."""
+    return values_of(stats, finding, TOP_LOGIT_COLUMNS[_stored(top_fraction)])
 
 
 def noisy_or(stats: MaskStatistics, *, finding: str) -> np.ndarray:
@@ -73,7 +87,18 @@ def lse(stats: MaskStatistics, *, finding: str) -> np.ndarray:
 
 
 def values_of(stats: MaskStatistics, finding: str, column: str) -> np.ndarray:
-    """(case,) float64: a column of the statistics in the rows of one finding."""
+    """(case,) float64: a column of the statistics in the rows of one finding.
+
+    Raises:
+        UsageError: The statistics were made without the plug-in whose column this is.
+    """
+    if column not in stats.frame.columns:
+        raise UsageError(
+            f"the mask statistics have no column {column!r}.",
+            where="statistics of the masks",
+            expected="the column of a plug-in that measures maps (segclf.mask_statistics)",
+            fix="predict again with the plug-in named in predict.statistics",
+        )
     return stats.frame[column].to_numpy(dtype=np.float64)[rows_of(stats, finding)]
 
 
@@ -87,6 +112,18 @@ def rows_of(stats: MaskStatistics, finding: str) -> np.ndarray:
     if rows.size == 0:
         raise unknown_name(finding, stats.frame["finding"].unique(), kind="finding")
     return rows
+
+
+def _stored(top_fraction: float) -> int:
+    """Place of a fraction among those that prediction stored."""
+    if top_fraction in TOP_FRACTIONS:
+        return TOP_FRACTIONS.index(top_fraction)
+    raise UsageError(
+        f"the most probable {top_fraction:g} of the pixels were not stored.",
+        where=f"summarize.top_fraction = {top_fraction:g}",
+        expected="one of " + ", ".join(f"{fraction:g}" for fraction in TOP_FRACTIONS),
+        fix=f"--set summarize.top_fraction={_nearest(top_fraction):g}",
+    )
 
 
 def _nearest(fraction: float) -> float:

@@ -7,7 +7,16 @@ import numpy as np
 
 from segclf.core.catalog import lookup
 from segclf.summarize.area import area_above, component_area, largest_component
-from segclf.summarize.pixels import highest, lse, mean, noisy_or, topk
+from segclf.summarize.pixels import (
+    highest,
+    lse,
+    max_logit,
+    mean,
+    mean_logit,
+    noisy_or,
+    topk,
+    topk_logit,
+)
 from segclf.summarize.share import share
 
 INFINITE = float("inf")
@@ -38,6 +47,8 @@ class Summarizer:
     """The same for the area in px; empty where the score decides."""
     free_t: bool = False
     """The threshold t of the area may be chosen after prediction."""
+    needs: tuple[str, ...] = ()
+    """Plug-ins that measure maps (`segclf.mask_statistics`) whose columns the score reads."""
 
 
 SUMMARIZERS: dict[str, Summarizer] = {
@@ -53,6 +64,13 @@ SUMMARIZERS: dict[str, Summarizer] = {
     "max": Summarizer(highest, (0.0, 1.0), frozenset({"flip", "padding", "scale"})),
     "topk": Summarizer(topk, (0.0, 1.0), frozenset({"flip"}), options=("top_fraction",)),
     "noisy_or": Summarizer(noisy_or, (0.0, INFINITE), frozenset({"flip", "padding"})),
+    "mean_logit": Summarizer(mean_logit, (-INFINITE, INFINITE), frozenset({"flip", "scale"})),
+    "max_logit": Summarizer(
+        max_logit, (-INFINITE, INFINITE), frozenset({"flip", "padding", "scale"})
+    ),
+    "topk_logit": Summarizer(
+        topk_logit, (-INFINITE, INFINITE), frozenset({"flip"}), options=("top_fraction",)
+    ),
     "lse": Summarizer(lse, (-INFINITE, INFINITE), frozenset({"flip", "padding"})),
     "largest_component": Summarizer(
         largest_component,

@@ -7,6 +7,7 @@ from scipy.special import expit, logit, logsumexp
 
 from segclf.core.errors import UsageError
 from segclf.core.maskstats import (
+    LOGIT_SCALARS,
     LOGIT_THRESHOLDS,
     LOGIT_THRESHOLDS_FLOAT32,
     SCALARS,
@@ -92,6 +93,21 @@ def test_sums_in_log_space_agree_with_scipy_where_p_rounds_to_0_and_1():
     assert statistics(np.full((2, 2), -40, np.float32))["sum_log1mp"] < 0
 
 
+def test_pooled_logits_rank_maps_whose_probabilities_are_alike():
+    found = [
+        statistics(np.array([[z, z - 1.0], [-60.0, -50.0 - z]], dtype=np.float32))
+        for z in (40.0, 45.0)
+    ]
+    assert found[0]["max_p"] == found[1]["max_p"] == 1.0  # float64 has nothing nearer to 1
+    assert [row["max_logit"] for row in found] == [40.0, 45.0]
+    assert [row["mean_logit"] for row in found] == [(79 - 150) / 4, (89 - 155) / 4]
+    wide = np.random.default_rng(3).permutation(20_000).reshape(100, 200).astype(np.float32)
+    tops = statistics(wide / 1e4)
+    for column, n_top in (("top_logit_0", 2), ("top_logit_2", 200), ("top_logit_3", 2000)):
+        middle = (20_000 - 1 - (n_top - 1) / 2) / 1e4  # of the n_top highest integers
+        assert tops[column] == pytest.approx(middle, rel=1e-6)
+
+
 def test_means_of_the_top_fractions_use_the_nearest_count_and_at_least_one_pixel():
     p = np.linspace(0.001, 0.999, 20_000)
     p = np.random.default_rng(1).permutation(p).reshape(100, 200)
@@ -153,6 +169,11 @@ def test_the_keys_are_the_columns_of_the_table():
     measured = make_statistics([{**row, "surface_dice": 0.5}, row])
     assert measured.frame["surface_dice"].tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
     assert make_statistics([]).area_curve.shape == (0, 129)
+    bare = {name: value for name, value in row.items() if name not in LOGIT_SCALARS}
+    mixed = make_statistics([{**bare, "roundness": 0.25}, row]).frame
+    assert mixed["mean_logit"].isna().tolist() == [True, False]
+    assert list(mixed.columns)[-1] == "roundness"
+    assert mixed["roundness"].tolist() == pytest.approx([0.25, np.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize(

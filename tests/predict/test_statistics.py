@@ -66,6 +66,8 @@ def test_extreme_logits_keep_their_order_and_their_sums():
     assert_equal_to_the_definition(logits, None)
     found = batch_statistics(torch.from_numpy(logits), component_index=64)
     assert found["max_p"][0] < found["max_p"][1] < 1  # float32 would call both 1
+    assert found["max_logit"].tolist() == [20.0, 21.0, -80.0]
+    assert found["mean_logit"].tolist() == [-20.0, -19.5, -80.0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
