@@ -192,6 +192,8 @@ class PredictSettings(Settings):
     component_t: float = 0.5
     """Probability threshold at which connected components are counted and outlines are compared;
     a value of the grid."""
+    statistics: tuple[str, ...] = ()
+    """Installed plug-ins (`segclf.mask_statistics`) that measure each map as well."""
     surface_tolerance_mm: float = Field(default=2.0, ge=0)
     """Distance up to which outlines agree, for the surface Dice. Take it from the disagreement
     between human readers, not from the results."""

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from segclf.core.atomic import hash_of, sync
+from segclf.core.atomic import sync
 from segclf.core.catalog import unknown_name
 from segclf.core.errors import UsageError
+from segclf.core.mapfiles import MAP_KINDS, map_path
 from segclf.core.records import Case
-from segclf.core.runs import safe_name
 from segclf.data import Sample
 from segclf.io import write_image
 
-MAP_KINDS = {"png": ".png", "png16": ".png", "nifti": ".nii.gz", "npz": ".npz"}
-"""How maps are kept: 8-bit PNG (p = value / 255), 16-bit PNG (p = value / 65535), or float32."""
 PNG_TYPES = {"png": np.uint8, "png16": np.uint16}
 
 
@@ -34,16 +32,6 @@ def check_map_kind(kind: str | None, spatial_dims: int) -> None:
             expected="nifti or npz for image.spatial_dims: 3",
             fix="use --save-maps nifti",
         )
-
-
-def map_path(folder: Path, case_id: str, finding: str, kind: str) -> Path:
-    """The file of one map; ids that lose characters as file names get a hash, to stay apart."""
-    parts = [
-        name if name == text else f"{name}-{hash_of(text)[:8]}"
-        for text in (case_id, finding)
-        for name in [safe_name(text)]
-    ]
-    return folder / parts[0] / (parts[1] + MAP_KINDS[kind])
 
 
 def write_maps(

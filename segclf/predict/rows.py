@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from segclf.core.errors import CaseError
+from segclf.core.mapstats import extra_statistics, find_map_statistics
 from segclf.core.maskstats import LOGIT_THRESHOLDS_FLOAT32, THRESHOLDS, threshold_index
 from segclf.data import Sample
 from segclf.predict.engine import Engine, Group
@@ -44,6 +45,7 @@ def case_rows(
         component_index=threshold_index(engine.recipe.predict.component_t),
     )
     n_findings = len(engine.card.findings)
+    plugins = find_map_statistics(engine.recipe.predict.statistics)
     found: list[CaseRows | Quarantined] = []
     for position, ready in enumerate(group.cases):
         numbers = range(position * n_findings, (position + 1) * n_findings)
@@ -58,8 +60,12 @@ def case_rows(
         for row, logits, plane in zip(rows, group.logits[position], ready.truth, strict=True):
             row.update(_surfaces(engine, row, ready.sample, logits, plane))
         found.append(CaseRows(ready.index, rows))
+        if maps is None and not plugins:
+            continue
+        probability = group.logits[position].sigmoid().cpu().numpy()
+        for row, plane in zip(rows, probability, strict=True):
+            row.update(extra_statistics(plugins, plane, ready.sample.spacing_mm))
         if maps is not None:
-            probability = group.logits[position].sigmoid().cpu().numpy()
             write_maps(
                 maps[0],
                 ready.case,

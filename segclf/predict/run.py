@@ -13,6 +13,7 @@ import numpy as np
 from segclf.core.atomic import hash_of, read_json, write_text
 from segclf.core.config import Recipe
 from segclf.core.errors import IntegrityError
+from segclf.core.mapstats import find_map_statistics
 from segclf.core.maskstats import make_statistics, threshold_index
 from segclf.core.records import Case
 from segclf.core.statstable import commit_path, part_path, read_commit, write_identity, write_part
@@ -75,6 +76,7 @@ def predict_cases(
     """
     check_map_kind(save_maps, recipe.image.spatial_dims)
     threshold_index(recipe.predict.component_t)
+    find_map_statistics(recipe.predict.statistics)
     engine = load_engine(model_folder, recipe)
     _check_findings(engine, cases, recipe)
     identity = identity_of(engine.card, recipe, precision=engine.precision, fold=fold)

@@ -5,8 +5,11 @@ import pytest
 from PIL import Image
 
 from segclf.core.errors import UsageError
+from segclf.core.mapfiles import map_path
+from segclf.core.mapstats import MAP_STATISTICS
+from segclf.core.statstable import read_statistics
 from segclf.predict import predict_cases, predict_maps
-from segclf.predict.maps import as_stored, check_map_kind, map_path
+from segclf.predict.maps import as_stored, check_map_kind
 
 
 @pytest.mark.parametrize(("kind", "dtype", "top"), [("png", np.uint8, 255), ("png16", None, 65535)])
@@ -66,3 +69,31 @@ def test_kinds_that_cannot_be_are_refused_with_a_fix():
     with pytest.raises(UsageError, match="use --save-maps nifti"):
         check_map_kind("png", 3)
     check_map_kind(None, 3)
+
+
+def test_a_plug_in_that_measures_maps_adds_its_columns(
+    a_recipe, a_model, some_cases, tmp_path, monkeypatch
+):
+    seen = []
+
+    def spread(probability, spacing_mm):
+        seen.append((probability, spacing_mm))
+        return {"spread": float(np.ptp(probability))}
+
+    monkeypatch.setitem(MAP_STATISTICS, "spread", spread)
+    recipe, cases = a_recipe(predict={"statistics": ["spread"]}), some_cases(2)
+    model = a_model(recipe)
+    predict_cases(cases, model, recipe, tmp_path / "own")
+    frame = read_statistics(tmp_path / "own").frame.set_index("case_id")
+    for case_id, probability in predict_maps(cases, model, recipe):
+        assert frame["spread"][case_id] == pytest.approx(np.ptp(probability[0]), rel=1e-6)
+    assert len(seen) == 2
+    assert not any(probability.flags.writeable for probability, _ in seen)
+
+
+def test_a_plug_in_that_is_not_installed_is_refused_before_anything_runs(
+    a_recipe, a_model, some_cases, tmp_path
+):
+    recipe = a_recipe(predict={"statistics": ["sharpness"]})
+    with pytest.raises(UsageError, match="no map statistic called 'sharpness'"):
+        predict_cases(some_cases(1), a_model(recipe), recipe, tmp_path / "own")
