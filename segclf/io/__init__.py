@@ -10,6 +10,7 @@ from segclf.io.files import (
     write_image,
     write_mask,
 )
+from segclf.io.nifti import turn_like
 from segclf.io.paths import confine, confiner
 from segclf.io.records import (
     DEFAULT_LIMITS,
@@ -39,6 +40,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "suffix_of",
+    "turn_like",
     "write_image",
     "write_mask",
 ]

@@ -17,14 +17,22 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import io_orientation
 
-from segclf.io.records import Format, Header, Limits, Picture, bad_file, check_size, decoding
+from segclf.io.nifti_write import is_packed, write
+from segclf.io.records import (
+    DEFAULT_LIMITS,
+    Format,
+    Header,
+    Limits,
+    Picture,
+    bad_file,
+    check_size,
+    decoding,
+)
 
 HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 has 348
 MAX_OFFSET_BYTES = 64 * 2**20  # header extensions before the voxels; they are skipped, not read
 MAX_DEFLATE_RATIO = 1032  # the most that gzip can shrink; a smaller file cannot be whole
 TO_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
-
-STORED_AS = {"bool": "uint8", "float16": "float32", "int64": "int32", "uint64": "uint32"}
 
 NiftiHeader = nib.Nifti1Header | nib.Nifti2Header
 
@@ -49,9 +57,38 @@ def read_image(path: Path, limits: Limits) -> Picture:
             _check(header, path, limits)
             shape, axes, affine = _layout(header, path)
             array = _scaled(_voxels(stream, header, shape), header)
-        order = (3, *(axis for axis, _ in axes))
-        array = array.transpose(order)[(slice(None), *(_step(back) for _, back in axes))]
-        array = array if _n_dims(shape) == 3 else array[..., 0]
+        return _turned(array, shape, axes, affine)
+
+
+def turn_like(path: Path, array: np.ndarray, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """`array` (channel, *axes as stored in `path`) turned as `read_image` turns the file itself.
+
+    Raises:
+        CaseError: The file cannot be used, or stores another shape (`map_size_differs`).
+    """
+    with decoding(path, "NIfTI"):
+        with _opened(path) as stream:
+            header = _raw_header(stream)
+        _check(header, path, limits)
+        shape, axes, affine = _layout(header, path)
+    if array.shape[1:] != shape[:3]:
+        raise bad_file(
+            "map_size_differs",
+            path,
+            f"the map has {array.shape[1:]} pixels along the stored axes, the file {shape[:3]}.",
+            expected="a map on the grid of this file",
+            fix="export the map at the size of the image",
+        )
+    return _turned(np.moveaxis(array, 0, -1), shape, axes, affine)
+
+
+def _turned(
+    array: np.ndarray, shape: tuple[int, ...], axes: list[tuple[int, bool]], affine: np.ndarray
+) -> Picture:
+    """An array (x, y, z, channel) as stored, as (channel, *space) with its geometry."""
+    order = (3, *(axis for axis, _ in axes))
+    array = array.transpose(order)[(slice(None), *(_step(back) for _, back in axes))]
+    array = array if _n_dims(shape) == 3 else array[..., 0]
     return Picture(np.ascontiguousarray(array), _spacing_mm(affine)[: array.ndim - 1], affine)
 
 
@@ -69,55 +106,8 @@ def read_mask(path: Path, limits: Limits) -> Picture:
     return Picture(picture.array[0], picture.spacing_mm, picture.affine)
 
 
-def write(
-    path: Path,
-    array: np.ndarray,
-    spacing_mm: tuple[float, ...] | None,
-    affine: np.ndarray | None,
-) -> None:
-    """Write (channel, *space), 2D or 3D, so that `read_image` gives it back.
-
-    Without an affine the axes are taken to be those of `read_image`. Text fields and extensions
-    of the header, which have carried names of patients, stay empty.
-    """
-    n_dims = array.ndim - 1
-    if n_dims not in (2, 3) or array.dtype.kind not in "buif":
-        raise ValueError(
-            "NIfTI holds (channel, *space) of numbers in 2 or 3 dimensions: "
-            f"got {array.dtype} of shape {array.shape}."
-        )
-    dtype = np.dtype(STORED_AS.get(array.dtype.name, array.dtype.name))
-    if array.size and dtype.kind in "iu" and not np.can_cast(array.dtype, dtype):
-        bounds = np.iinfo(dtype)
-        if array.min() < bounds.min or array.max() > bounds.max:
-            raise ValueError(
-                f"NIfTI keeps {array.dtype} as {dtype}: got values up to {array.max()}."
-            )
-    voxels = array.astype(dtype).reshape(*array.shape, *(1,) * (3 - n_dims))
-    voxels = voxels[0] if len(voxels) == 1 else np.moveaxis(voxels, 0, -1)
-    if affine is None:
-        affine = _plain_affine(spacing_mm or (1.0,) * n_dims)
-    image = nib.Nifti1Image(voxels, affine, dtype=dtype)
-    image.header.set_xyzt_units("mm")
-    data = image.to_bytes()
-    path.write_bytes(gzip.compress(data, 6, mtime=0) if _is_packed(path) else data)
-
-
-def _plain_affine(spacing_mm: tuple[float, ...]) -> np.ndarray:
-    """The affine of `read_image`'s own axes, first pixel at the origin."""
-    if len(spacing_mm) == 3:
-        return np.diag([*spacing_mm, 1.0])
-    affine = np.eye(4)
-    affine[:2, :2] = [[0.0, -spacing_mm[1]], [-spacing_mm[0], 0.0]]
-    return affine
-
-
 def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if _is_packed(path) else open(path, "rb")
-
-
-def _is_packed(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
+    return cast(BinaryIO, gzip.open(path, "rb")) if is_packed(path) else open(path, "rb")
 
 
 def _raw_header(stream: BinaryIO) -> NiftiHeader:
@@ -159,7 +149,7 @@ def _check(header: NiftiHeader, path: Path, limits: Limits) -> int:
     n_bytes = check_size(path, (shape[3], *space), itemsize, limits)
     offset, n_stored = _offset(header), math.prod(shape) * dtype.itemsize
     n_file = os.path.getsize(path)
-    if n_file * (MAX_DEFLATE_RATIO if _is_packed(path) else 1) < offset + n_stored:
+    if n_file * (MAX_DEFLATE_RATIO if is_packed(path) else 1) < offset + n_stored:
         raise bad_file(
             "truncated",
             path,
