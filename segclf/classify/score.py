@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from segclf.core.calibration import apply_calibration, fit_calibration
 from segclf.core.config import Recipe
+from segclf.core.operating import fit_points
 from segclf.core.records import Case
 from segclf.core.scoretable import COLUMNS
 from segclf.core.thresholds import fit_threshold
@@ -102,10 +103,11 @@ def score_table(
         score, label = table["score"].to_numpy(), table["label"].to_numpy()
         threshold, fit = fit_threshold(score[is_val], label[is_val], recipe.summarize)
         fit = {"finding": finding, "fold": fold, "decision_value": "score", **fit}
-        probability = np.full(len(table), np.nan)
-        if recipe.summarize.calibrate:
-            fit["calibration"] = fit_calibration(score[is_val], label[is_val])
-            probability = apply_calibration(score, fit["calibration"])
+        fit["calibration"] = fit_calibration(
+            score[is_val], label[is_val], recipe.summarize.calibrate
+        )
+        fit["operating_points"] = fit_points(score[is_val], label[is_val], recipe.summarize)
+        probability = apply_calibration(score, fit["calibration"])
         table = table.assign(
             finding=finding,
             method=recipe.classify.method,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from segclf.core.atomic import atomic_path, read_json, write_json
 from segclf.core.errors import DataError
+from segclf.core.operating import POINTS_FILE, points_table
 from segclf.core.runs import shown
 from segclf.core.text import guarded, unguarded
 
@@ -137,7 +138,8 @@ def write_scores(
     Text in the CSV that a spreadsheet would run as a formula gets a leading apostrophe, which
     `read_scores` takes off again. NumPy arrays in the record go to `plane.npz` under their
     place in the record. The record is written last: where it is, the tables are complete.
-    `record_name` is another name for its file.
+    `record_name` is another name for its file. Operating points in the record's `fits` also go to
+    `operating_points.csv`.
 
     Raises:
         DataError: `scores` is not a score table.
@@ -159,12 +161,18 @@ def write_scores(
             np.savez_compressed(stream, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType] (names are not keywords)
     else:
         (folder / ARRAYS).unlink(missing_ok=True)
+    points = points_table(record.get("fits", []))
+    if len(points):
+        with atomic_path(folder / POINTS_FILE) as part:
+            points.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+    else:
+        (folder / POINTS_FILE).unlink(missing_ok=True)
     write_json(folder / record_name, plain)
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path, record_name: str = RECORD) -> dict[str, Any]:
     """What `write_scores` wrote about the scores in `folder`, with the arrays back in place."""
-    record = read_json(Path(folder) / RECORD)
+    record = read_json(Path(folder) / record_name)
     if not (Path(folder) / ARRAYS).exists():
         return record
     with np.load(Path(folder) / ARRAYS, allow_pickle=False) as arrays:

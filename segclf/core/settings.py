@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -201,6 +201,16 @@ class PredictSettings(Settings):
     """Processes that read cases; 0 reads in a thread beside the network."""
 
 
+def _calibration_name(value: object) -> object:
+    """`true` and `false`, which recipes had before there were several methods."""
+    return {True: "platt", False: "none"}[value] if isinstance(value, bool) else value
+
+
+Calibration = Annotated[
+    Literal["platt", "isotonic", "temperature", "none"], BeforeValidator(_calibration_name)
+]
+
+
 class SummarizeSettings(Settings):
     """From mask statistics to a score and a decision."""
 
@@ -212,8 +222,14 @@ class SummarizeSettings(Settings):
     """Cost of a missed positive over the cost of a false alarm, for `cost`."""
     tau_unit: Literal["px", "mm2", "mL", "%"] = "px"
     """Unit of a fitted tau; a tau that is given brings its own."""
-    calibrate: Switch = True
-    """Fit a logistic curve on validation cases that fills `probability`."""
+    calibrate: Calibration = "platt"
+    """Curve from score to `probability`, fitted on validation cases: a logistic one (`platt`), a
+    rising staircase (`isotonic`), one parameter on the logit of a score that is a probability
+    (`temperature`), or `none`; true and false mean `platt` and `none`."""
+    operating_points: dict[str, str] = Field(default_factory=dict)
+    """More thresholds by name, fitted on validation cases and recorded: `rule_out:
+    sensitivity=0.95`, `rule_in: specificity=0.98`, `youden`, `cost=10`. Decisions follow
+    `objective`."""
     top_fraction: float = 0.01
     """Share of the most probable pixels that `topk` averages: 0.0001, 0.001, 0.01 or 0.1."""
     share_of: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import pandas as pd
 
 from segclf.core.calibration import apply_calibration, fit_calibration
 from segclf.core.maskstats import MaskStatistics
+from segclf.core.operating import fit_points
 from segclf.core.scoretable import COLUMNS, empty_scores
 from segclf.core.settings import SummarizeSettings
 from segclf.summarize.decide import Given, decide, read_given
@@ -99,9 +100,8 @@ def _score_fold(
     )
     fold = cases["fold"].to_numpy(dtype=np.float64, na_value=np.nan)[0]
     fit = {"fold": None if np.isnan(fold) else int(fold), **decision.record}
-    if settings.calibrate:
-        is_val = (cases["split"] == "val").to_numpy()
-        calibration = fit_calibration(score[is_val], cases["label"].to_numpy()[is_val])
-        table["probability"] = apply_calibration(score, calibration)
-        fit["calibration"] = calibration
-    return table, fit
+    is_val, label = (cases["split"] == "val").to_numpy(), cases["label"].to_numpy()
+    calibration = fit_calibration(score[is_val], label[is_val], settings.calibrate)
+    table["probability"] = apply_calibration(score, calibration)
+    points = fit_points(decision.value[is_val], label[is_val], settings)
+    return table, {**fit, "calibration": calibration, "operating_points": points}

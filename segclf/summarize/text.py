@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from segclf.core.operating import point_line
+
 
 def record_text(record: Mapping[str, Any]) -> str:
     """What was fitted, on how many cases, and what it reached there: one line per fit."""
-    lines = [_fit_line(fit) for fit in record["fits"]]
+    lines = []
+    for fit in record["fits"]:
+        lines.append(_fit_line(fit))
+        points = fit.get("operating_points") or {}
+        lines += [f"{_name(fit)}: {point_line(*each)}" for each in points.items()]
     for split, part in record["cases_without_statistics"].items():
         lines.append(f"{part['n']} {split} cases have no prediction and therefore no score")
     smallest, largest = record["image_px"] or (0, 0)
@@ -18,8 +24,12 @@ def record_text(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _name(fit: Mapping[str, Any]) -> str:
+    return fit["finding"] if fit["fold"] is None else f"{fit['finding']}, fold {fit['fold']}"
+
+
 def _fit_line(fit: Mapping[str, Any]) -> str:
-    name = fit["finding"] if fit["fold"] is None else f"{fit['finding']}, fold {fit['fold']}"
+    name = _name(fit)
     if fit["reason"] is not None:
         return f"{name}: no threshold, because {fit['reason']}"
     t = "" if fit.get("t") is None else f"t = {fit['t']:.4g}, "

@@ -1,7 +1,13 @@
+import json
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from segclf.core.calibration import apply_calibration, fit_calibration
 
@@ -107,3 +113,62 @@ def test_one_extreme_score_does_not_break_the_fit(far):
 def test_an_infinite_score_is_refused():
     with pytest.raises(ValueError, match="1 infinite"):
         fit_calibration(np.array([np.inf, 0.0]), np.array([1.0, 0.0]))
+
+
+def test_the_isotonic_curve_is_that_of_scikit_learn_also_between_and_outside_its_corners(drawn):
+    score, label = np.round(drawn[0], 5), drawn[1]  # with ties
+    assert len(np.unique(score)) < len(score)
+    calibration = fit_calibration(score, label, "isotonic")
+    asked = np.linspace(score.min() - 1e-4, score.max() + 1e-4, 1001)
+    witness = IsotonicRegression(out_of_bounds="clip").fit(score, label)
+    np.testing.assert_allclose(
+        apply_calibration(asked, calibration), witness.predict(asked), atol=1e-9
+    )
+    assert len(calibration["at_score"]) <= 2 * calibration["n_levels"]
+    assert json.loads(json.dumps(calibration)) == calibration
+
+
+def test_the_temperature_is_the_one_of_the_smallest_log_loss(drawn):
+    _, label = drawn
+    rng = np.random.default_rng(1)
+    overconfident = np.clip(expit(3 * rng.normal(2 * label - 1, 2.0)), 2.0**-24, 1 - 2.0**-24)
+    calibration = fit_calibration(overconfident, label, "temperature")
+    witness = minimize_scalar(
+        lambda t: log_loss(label, expit(logit(overconfident) / t)), bounds=(0.01, 100),
+        method="bounded", options={"xatol": 1e-9},
+    )  # fmt: skip
+    assert calibration["temperature"] == pytest.approx(witness.x, rel=1e-5)
+    assert calibration["temperature"] > 2
+    probability = apply_calibration(np.array([0.5, 0.1, 0.9, 1.0, 0.0, 1.5]), calibration)
+    assert probability[0] == 0.5
+    assert probability[1] + probability[2] == pytest.approx(1.0)
+    assert 0 < probability[4] < probability[1] < 0.5 < probability[2] < probability[3] < 1
+    assert np.isnan(probability[5])
+    exact = np.append(overconfident, [0.0, 1.0])
+    counted = fit_calibration(exact, np.append(label, [0, 1]), "temperature")
+    assert counted["n_clipped"] == 2
+
+
+def test_a_temperature_without_an_end_stops_at_its_limit_and_says_so():
+    label = np.array([0.0, 0.0, 1.0, 1.0])
+    for score, is_sharp in (([0.2, 0.3, 0.7, 0.8], True), ([0.8, 0.7, 0.3, 0.2], False)):
+        calibration = fit_calibration(np.array(score), label, "temperature")
+        assert calibration["at_limit"]
+        assert (calibration["temperature"] < 1) == is_sharp
+        assert np.isfinite(apply_calibration(np.array(score), calibration)).all()
+
+
+def test_scores_that_are_no_probabilities_have_no_temperature():
+    calibration = fit_calibration(
+        np.array([0.1, 7.0, 0.5]), np.array([0.0, 1.0, 1.0]), "temperature"
+    )
+    assert calibration["reason"] == "1 of 3 validation scores are outside 0 to 1"
+    assert np.isnan(apply_calibration(np.array([0.3]), calibration)).all()
+
+
+def test_none_fits_nothing_and_an_unknown_method_is_our_own_mistake(drawn):
+    calibration = fit_calibration(*drawn, "none")
+    assert "switched off" in calibration["reason"]
+    assert np.isnan(apply_calibration(drawn[0], calibration)).all()
+    with pytest.raises(ValueError, match="'beta'"):
+        fit_calibration(*drawn, "beta")

@@ -1,6 +1,7 @@
 """Probability maps as files."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -8,6 +9,7 @@ from segclf.core.errors import UsageError
 from segclf.core.mapfiles import map_path
 from segclf.core.mapstats import MAP_STATISTICS
 from segclf.core.statstable import read_statistics
+from segclf.maps import summarize_maps
 from segclf.predict import predict_cases, predict_maps
 from segclf.predict.maps import as_stored, check_map_kind
 
@@ -97,3 +99,31 @@ def test_a_plug_in_that_is_not_installed_is_refused_before_anything_runs(
     recipe = a_recipe(predict={"statistics": ["sharpness"]})
     with pytest.raises(UsageError, match="no map statistic called 'sharpness'"):
         predict_cases(some_cases(1), a_model(recipe), recipe, tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    ("kind", "rel"), [("npz", 1e-5), ("nifti", 1e-5), ("png16", 2e-3), ("png", 0.2)]
+)
+def test_saved_maps_come_back_as_the_statistics_of_prediction(
+    kind, rel, a_recipe, a_model, some_cases, tmp_path
+):
+    recipe, cases = a_recipe(findings=["a", "b"]), some_cases(3, n_findings=2)
+    predict_cases(
+        cases, a_model(recipe, findings=("a", "b")), recipe, tmp_path / "own", save_maps=kind
+    )
+    own = read_statistics(tmp_path / "own")
+    rows = [
+        {"case_id": c.case_id, "image": f"images/{c.images[0].name}", "label_a": 1, "label_b": 0}
+        for c in cases
+    ]
+    pd.DataFrame(rows).assign(spacing_mm="0.5 0.25").to_csv(tmp_path / "cases.csv", index=False)
+    out = tmp_path / "out"
+    summarize_maps(tmp_path / "own/maps", "mean", manifest=tmp_path / "cases.csv", out=out)
+    back = read_statistics(out / "statistics")
+    assert back.frame[["case_id", "finding"]].equals(own.frame[["case_id", "finding"]])
+    for name in ("mean_p", "max_p", "top_2", "sum_log1mp", "lse_logit", "mean_logit"):
+        np.testing.assert_allclose(back.frame[name], own.frame[name], rtol=rel, err_msg=name)
+    assert back.frame["px_size"].tolist() == own.frame["px_size"].tolist() == [0.125] * 6
+    if rel == 1e-5:  # floats; pixels may lie between a threshold and the nearest level
+        np.testing.assert_array_equal(back.area_curve, own.area_curve)
+        np.testing.assert_array_equal(back.frame["n_components"], own.frame["n_components"])

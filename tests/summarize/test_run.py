@@ -272,7 +272,35 @@ def test_probability_comes_from_the_calibration_that_the_record_describes(six, c
     settings = SummarizeSettings(calibrate=False)
     scores, record = summarize(six, cases(SPLIT, LABEL), "mean", settings, seed=0)
     assert scores["probability"].isna().all()
-    assert "calibration" not in record["fits"][0]
+    assert "switched off" in record["fits"][0]["calibration"]["reason"]
+
+
+def test_the_settings_choose_the_calibration_and_add_operating_points(six, cases, tmp_path):
+    settings = SummarizeSettings(
+        calibrate="isotonic", operating_points={"rule_out": "sensitivity=1"}
+    )
+    scores, record = summarize(six, cases(SPLIT, LABEL), "tau", settings, seed=0)
+    fit = record["fits"][0]
+    assert fit["calibration"]["method"] == "isotonic"
+    assert scores["probability"].between(0, 1).all()
+    point = fit["operating_points"]["rule_out"]
+    assert (point["sensitivity"], point["target_reached"]) == (1.0, True)
+    write_scores(tmp_path, scores, record)
+    row = pd.read_csv(tmp_path / "operating_points.csv").iloc[0]
+    assert (row["point"], row["decision_value"], row["unit"]) == ("rule_out", "area_above", "px")
+    assert row["threshold"] == point["threshold"]
+    assert "rule_out above" in record_text(record)
+    plain, without = summarize(six, cases(SPLIT, LABEL), "tau", SummarizeSettings(), seed=0)
+    assert plain["decision"].equals(scores["decision"])
+    write_scores(tmp_path, plain, without)
+    assert not (tmp_path / "operating_points.csv").exists()
+
+
+def test_true_and_false_still_name_a_calibration():
+    assert SummarizeSettings(calibrate=True).calibrate == "platt"
+    assert SummarizeSettings(calibrate=False).calibrate == "none"
+    with pytest.raises(ValueError, match="'platt', 'isotonic', 'temperature' or 'none'"):
+        SummarizeSettings(calibrate="beta")
 
 
 def test_the_largest_component_may_be_compared_with_a_given_area(statistics, cases):
