@@ -4,9 +4,9 @@
 
 1,000 maps of 512 x 512 (smooth, a few lesions each) with PNG images of the same size, through
 `segclf.maps.summarize_maps`: matching, reading, every mask statistic, the rule tau, score table.
-8-bit PNG and uncompressed float16 npz have the goal of 10 s on two cores; compressed npz, as of nnU-Net,
-and 16-bit PNG are stated. Memory is the growth of the process's peak while maps are
-read. `--quick` times 200 maps of the first two kinds and scales up.
+8-bit PNG and uncompressed float16 npz have the goal of 10 s on two cores; compressed npz, as
+nnU-Net writes it, and 16-bit PNG are stated. Memory is the growth of the process's peak while maps
+are read. `--quick` times 200 maps of the first two kinds and scales up.
 """
 
 import argparse

@@ -171,5 +171,5 @@ def _merged(
             merged.append(dict(fit))
             continue
         points = (same[0].get("operating_points") or {}) | fit["operating_points"]
-        same[0].update(fit | {"operating_points": points})
+        same[0].update({**fit, "operating_points": points})
     return merged
