@@ -11,10 +11,12 @@ import pandas as pd
 
 from segclf.console import EventSink
 from segclf.core.atomic import write_json
+from segclf.core.catalog import lookup
 from segclf.core.config import Recipe, load_recipe
 from segclf.core.errors import DataError, UsageError
 from segclf.core.maskstats import THRESHOLDS, MaskStatistics, threshold_index
-from segclf.core.runs import RUNS, safe_name
+from segclf.core.provenance import record_stage
+from segclf.core.runs import RUNS, Run, safe_name
 from segclf.core.scoretable import write_scores
 from segclf.core.statstable import read_statistics
 from segclf.manifest import CaseTable, make_split, read_fold_file, read_manifest
@@ -42,6 +44,7 @@ def summarize_maps(
     *,
     config: Path | None = None,
     manifest: Path | None = None,
+    run: Run | None = None,
     overrides: Sequence[str] = (),
     t: float | None = None,
     tau: str | None = None,
@@ -55,19 +58,21 @@ def summarize_maps(
 
     Thresholds and calibration are fitted on the cases whose split is `val`: of the manifest's
     column `split`, else of the recipe's own split, where a recipe is given. Training cases are
-    left out, as their maps are optimistic. Without either, every case is a test case.
+    left out, as their maps are optimistic. Without either, every case is a test case. With a run,
+    cases, recipe and split are the run's own, and the scores stand beside those of its methods.
 
     Args:
         maps: Folder of the maps; `find_maps` says how files are named.
         rule: A rule's name.
         config: Recipe: columns, findings, `mask_values`, settings of `summarize`.
         manifest: Case table; wins over the recipe's.
+        run: A run whose cases these maps are of, instead of `config` and `manifest`.
         overrides: `--set` texts.
         t: Probability threshold of a pixel; None fits it.
         tau: Area such as `20px`; None fits it.
         hold: What the files hold.
-        method: Name in the score table; None is the rule's.
-        out: Folder of results; None is `runs/maps-<name of the folder of maps>`.
+        method: Name in the score table; None is the rule's, in a run `<name of maps>-<rule>`.
+        out: Folder of results without a run; None is `runs/maps-<name of maps>`.
         n_threads: Cases read at the same time; None is one per core.
         on_event: Told the progress.
 
@@ -76,8 +81,10 @@ def summarize_maps(
         DataError: The manifest cannot be used, or no map belongs to its cases.
     """
     name, summarizer = find_summarizer(rule)
-    recipe, table = _read_cases(config, manifest, overrides)
-    frame, n_train = _held_out(table, recipe, config)
+    label = safe_name(maps.resolve().name)
+    method = method or (f"{label}-{name}" if run else name)
+    recipe, table = _read_cases(run.config if run else config, manifest, overrides)
+    frame, n_train = _held_out(table, recipe, config, run)
     _need_validation(name, summarizer, frame, t, tau)
     wanted = set(frame["case_id"])
     found = find_maps(maps, [c.case_id for c in table.cases], table.findings)
@@ -89,7 +96,7 @@ def summarize_maps(
             expected="maps of validation or test cases",
             fix="add maps of held-out cases",
         )
-    out = out or RUNS / f"maps-{safe_name(maps.resolve().name)}"
+    out = run.stage("maps", label) if run else out or RUNS / f"maps-{label}"
     measure = Measure(
         Meaning(table.findings, dict(recipe.mask_values), hold),
         float(THRESHOLDS[threshold_index(recipe.predict.component_t)]),
@@ -104,7 +111,7 @@ def summarize_maps(
     scores, record = summarize(
         statistics, frame, rule, recipe.summarize, t=t, tau=tau, seed=recipe.seed
     )
-    scores["method"] = method or name
+    scores["method"] = method
     record["maps"] = {
         **counts,
         "folder": maps.resolve().name,
@@ -115,12 +122,25 @@ def summarize_maps(
         "hold": hold,
         "notes": notes,
     }
-    folder = out / safe_name(method or name)
+    folder = run.stage("summarize", safe_name(method)) if run else out / safe_name(method)
     write_scores(folder, scores, record)
     skipped = [problem.as_dict() for problem in table.problems if problem.severity == "error"]
     write_json(folder / "skipped_rows.json", skipped)
     n_skipped = len({problem["row"] for problem in skipped})
+    if run is not None:
+        stage = f"summarize/{folder.name}"
+        record_stage(run.path / "run.json", recipe, manifest_sha256=table.sha256, stage=stage)
     return MapScores(folder, record, counts["quarantined"] + n_skipped)
+
+
+def check_hold(text: str) -> Hold:
+    """What `--maps-hold` names.
+
+    Raises:
+        UsageError: It is not one of the kinds.
+    """
+    kinds: dict[str, Hold] = {"auto": "auto", "probability": "probability", "labels": "labels"}
+    return lookup(text, kinds, kind="kind of map")
 
 
 def maps_text(record: dict[str, Any]) -> str:
@@ -156,10 +176,14 @@ def _read_cases(
     return recipe, table
 
 
-def _held_out(table: CaseTable, recipe: Recipe, config: Path | None) -> tuple[pd.DataFrame, int]:
+def _held_out(
+    table: CaseTable, recipe: Recipe, config: Path | None, run: Run | None
+) -> tuple[pd.DataFrame, int]:
     """Validation and test rows with labels and metadata, and the number of training cases."""
     has_folds = "fold" in table.frame or recipe.split.folds or recipe.split.fold_file
-    if "split" in table.frame:
+    if run is not None:
+        split = pd.read_parquet(run.split)
+    elif "split" in table.frame:
         split = table.frame[["case_id", "patient_id", "split"]].assign(
             fold=pd.array([pd.NA] * len(table.frame), dtype="Int64")
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from segclf.core.errors import UsageError
+from segclf.core.runs import Run, find_run
 
 Config = Annotated[Path | None, typer.Option("--config", help="Recipe (YAML).")]
 Manifest = Annotated[Path | None, typer.Option("--manifest", help="Case table (CSV or Parquet).")]
@@ -21,6 +22,17 @@ Pretrained = Annotated[
 ]
 Maps = Annotated[
     str | None, typer.Option("--save-maps", help="Also keep probability maps: png, nifti or npz.")
+]
+MapsFolder = Annotated[
+    Path | None,
+    typer.Option("--maps", help="Folder of maps made elsewhere: nnU-Net npz, NIfTI, PNG, masks."),
+]
+MapsHold = Annotated[str, typer.Option(help="With --maps: auto, probability or labels.")]
+MethodName = Annotated[
+    str | None, typer.Option(help="With --maps: name of the method; default: the rule's.")
+]
+MapsOut = Annotated[
+    Path | None, typer.Option(help="With --maps: folder of results; default: runs/maps-NAME.")
 ]
 By = Annotated[
     list[str] | None,
@@ -54,6 +66,13 @@ Out = Annotated[Path, typer.Option(help="Folder for the evaluation of --scores w
 EvaluationFolder = Annotated[
     Path | None, typer.Option(help="Folder of eval-subgroups --scores, instead of a run.")
 ]
+
+
+def split_run(run: str | None) -> Run | None:
+    """The run that the user named, which has its split."""
+    if run is None:
+        return None
+    return find_run(Path(run), needs="split.parquet", made_by="segclf split")
 
 
 def start_from(pretrained: str | None) -> list[str]:

@@ -13,6 +13,7 @@ from segclf.options import start_from
 
 COMMANDS = (
     "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "predict", "summarize",
+    "calibrate",
     "eval-subgroups", "report",
 )  # fmt: skip
 

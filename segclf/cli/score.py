@@ -1,5 +1,6 @@
-"""Commands that turn trained networks and masks into scores: predict, summarize."""
+"""Commands that turn networks and masks into scores: predict, summarize, calibrate."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from segclf import options as opt
 from segclf.cli.app import app
 from segclf.closing import announce, done, quarantined, same_run
 from segclf.console import progress
+from segclf.options import pair
 
 
 @app.command(epilog="Example: segclf predict --run my_run --manifest new_cases.csv")
@@ -50,7 +52,11 @@ def predict(
 @app.command(epilog="Example: segclf summarize --rule tau --t 0.5 --tau 20px")
 def summarize(
     rule: Annotated[
-        str, typer.Option(help="tau, mean, max, topk, noisy_or, lse, largest_component, share.")
+        str,
+        typer.Option(
+            help="tau, mean, max, topk, mean_logit, max_logit, topk_logit, noisy_or, lse, "
+            "largest_component, share."
+        ),
     ] = "tau",
     t: Annotated[float | None, typer.Option(help="Probability threshold of a pixel.")] = None,
     tau: Annotated[str | None, typer.Option(help="Area: 20px, 35mm2, 1.5mL or 0.1%.")] = None,
@@ -58,11 +64,31 @@ def summarize(
     manifest: opt.Manifest = None,
     run: opt.RunName = None,
     sets: opt.Set = None,
+    maps: opt.MapsFolder = None,
+    maps_hold: opt.MapsHold = "auto",
+    name: opt.MethodName = None,
+    out: opt.MapsOut = None,
     as_json: opt.Json = False,
 ) -> None:
     """Turn mask statistics into scores and decisions; thresholds come from validation cases."""
-    from segclf.experiment import find_experiment
     from segclf.summarize import record_text
+
+    if maps is not None:
+        from segclf.maps import check_hold, maps_text, summarize_maps
+
+        options = {"config": config, "manifest": manifest, "overrides": sets or (), "t": t}
+        with progress("maps") as on_event:
+            result = summarize_maps(
+                maps, rule, **options, tau=tau, run=opt.split_run(run), out=out, method=name,
+                hold=check_hold(maps_hold), on_event=on_event,
+            )  # fmt: skip
+        text = f"{maps_text(result.record)}\n{record_text(result.record)}"
+        scores = result.folder / "scores.parquet"
+        at = f"--run {run}" if run else f"--scores {scores} --by COLUMN"
+        done(result.folder, f"segclf eval-subgroups {at}", as_json, text)
+        quarantined(result.n_quarantined)
+        return
+    from segclf.experiment import find_experiment
 
     exp = find_experiment(
         config, run, sets or (), needs="predict/own/**/part-*.json", made_by="segclf train-seg"
@@ -75,3 +101,37 @@ def summarize(
     folder, record = pipeline.summarize_masks(exp, rule, t=t, tau=tau, manifest=other)
     then = f"segclf eval-subgroups{same_run(exp, config, run, other=other)}"
     done(folder, then, as_json, record_text(record))
+
+
+@app.command(
+    epilog="Example: segclf calibrate --rule tau --method isotonic "
+    "--operating-point rule_out=sensitivity=0.95"
+)
+def calibrate(
+    scores: Annotated[
+        Path | None, typer.Option(help="A score table, instead of a method of a run.")
+    ] = None,
+    rule: Annotated[str, typer.Option(help="Method of the run: a rule, a head.")] = "tau",
+    run: opt.RunName = None,
+    method: Annotated[
+        str | None, typer.Option(help="platt, isotonic, temperature or none.")
+    ] = None,
+    operating_point: Annotated[
+        list[str] | None, typer.Option(help="NAME=sensitivity=0.95, specificity=…, cost=…, youden.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the new table; default: the old one's.")
+    ] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Fit probabilities and operating points on the validation cases of finished scores."""
+    from segclf.calibrating import calibrate_table, calibrated_text, tables_of
+
+    example = "rule_out=sensitivity=0.95"
+    points = dict(pair(text, "--operating-point", example) for text in operating_point or ())
+    for path in [scores] if scores else tables_of(run, rule):
+        folder, fits = calibrate_table(path, method=method, points=points, out=out)
+        then = f"segclf eval-subgroups --scores {folder / 'scores.parquet'} --by COLUMN"
+        if not scores:
+            then = f"segclf eval-subgroups{f' --run {run}' if run else ''}"
+        done(folder, then, as_json, calibrated_text(fits))
