@@ -234,6 +234,21 @@ class SummarizeSettings(Settings):
     """Share of the most probable pixels that `topk` averages: 0.0001, 0.001, 0.01 or 0.1."""
     share_of: tuple[str, ...] = ()
     """Findings among which `share` shares; () for all."""
+    fit_on: Literal["train", "val"] = "train"
+    """Cases that a trained summarizer is fitted on. `val` uses labels of validation cases, half of
+    whose patients then choose weights, threshold and calibration alone."""
+    out_of_fold: Switch = False
+    """Fit on maps of training cases from inner segmenters that did not train on them."""
+    inner_folds: int = Field(default=3, ge=2)
+    """Number of those inner segmenters; each leaves out its share of the training patients."""
+    steps: Positive | None = None
+    """Optimizer steps of a trained summarizer; None takes `train.steps`."""
+    grid_px: Positive = 32
+    """Side of the fixed grid that `fc` reads; feature maps are never kept finer than it."""
+    with_image: Switch = False
+    """`squeezenet` and `resnet50` read the image beside the probability maps."""
+    store_gib: float = Field(default=8.0, gt=0)
+    """Most disk space that maps or embeddings may take while a summarizer is trained."""
 
 
 class EvaluateSettings(Settings):

@@ -4,7 +4,7 @@ from segclf.manifest.check import CheckReport, check_manifest
 from segclf.manifest.parts import read_fold_file
 from segclf.manifest.records import CaseTable, Problem
 from segclf.manifest.sources import write_side_table
-from segclf.manifest.split import cases_of, make_split, patient_labels
+from segclf.manifest.split import cases_of, deal, make_split, patient_labels
 from segclf.manifest.table import read_manifest
 from segclf.manifest.text import check_text, split_text
 
@@ -15,6 +15,7 @@ __all__ = [
     "cases_of",
     "check_manifest",
     "check_text",
+    "deal",
     "make_split",
     "patient_labels",
     "read_fold_file",

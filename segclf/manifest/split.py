@@ -58,10 +58,10 @@ def make_split(
         parts = _nested(patients, {p: int(fold) for p, fold in fold_of.items()}, settings, seed)
     elif settings.folds:
         shares = {str(fold): 1 / settings.folds for fold in range(settings.folds)}
-        fold_of = _deal(patients, shares, seed, "folds")
+        fold_of = deal(patients, shares, seed, "folds")
         parts = _nested(patients, {p: int(fold) for p, fold in fold_of.items()}, settings, seed)
     else:
-        parts = {None: _deal(patients, _shares(settings), seed, "split")}
+        parts = {None: deal(patients, _shares(settings), seed, "split")}
     notes += check_counts(table, patients, parts)
     frames = [
         pd.DataFrame(
@@ -124,13 +124,20 @@ def _shares(settings: SplitSettings) -> dict[str, float]:
     return dict(zip(PARTS, settings.fractions, strict=True))
 
 
-def _deal(
+def deal(
     patients: Mapping[str, tuple[float, ...]],
     shares: Mapping[str, float],
     seed: int,
     *key: str | int,
 ) -> Assignment:
-    """Patients to parts: shuffled within each stratum, then dealt to the part that lags most."""
+    """Patients to parts: shuffled within each stratum, then dealt to the part that lags most.
+
+    Args:
+        patients: Labels per patient, from `patient_labels`.
+        shares: Share of the patients in each part.
+        seed: Seed of the recipe.
+        key: What is dealt, so that two dealings of one seed differ.
+    """
     strata: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for patient in sorted(patients):
         strata[_stratum(patients[patient])].append(patient)
@@ -179,6 +186,6 @@ def _nested(
     parts: dict[int | None, Assignment] = {}
     for fold in folds:
         others = {p: labels for p, labels in patients.items() if fold_of[p] != fold}
-        dealt = _deal(others, shares, seed, "val", fold)
+        dealt = deal(others, shares, seed, "val", fold)
         parts[fold] = {p: dealt.get(p, "test") for p in patients}
     return parts

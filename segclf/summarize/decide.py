@@ -44,7 +44,17 @@ def read_given(
     Raises:
         UsageError: The rule does not decide by area, or t or tau cannot be read.
     """
-    if summarizer.decision is None and (t is not None or tau is not None):
+    if summarizer.decision is None:
+        refuse_area(rule, t, tau)
+    if t is not None:
+        threshold_index(t)
+    area = None if tau is None else parse_area(tau)
+    return Given(t, area, settings.tau_unit if area is None else area.unit)
+
+
+def refuse_area(rule: str, t: float | None, tau: str | None) -> None:
+    """Raise a `UsageError` if t or tau is given for a rule that decides by its score."""
+    if t is not None or tau is not None:
         option = f"--t {t:g}" if t is not None else f"--tau {tau}"
         raise UsageError(
             f"the rule {rule!r} does not decide by an area.",
@@ -52,10 +62,6 @@ def read_given(
             expected="--t and --tau with the rule tau or largest_component only",
             fix=f"leave {option} out, or choose --rule tau",
         )
-    if t is not None:
-        threshold_index(t)
-    area = None if tau is None else parse_area(tau)
-    return Given(t, area, settings.tau_unit if area is None else area.unit)
 
 
 def decide(
@@ -77,11 +83,9 @@ def decide(
         given: What the user fixed.
         settings: The objective.
     """
-    is_val, label = (cases["split"] == "val").to_numpy(), cases["label"].to_numpy()
     if summarizer.decision is None:
-        value = cases["score"].to_numpy()
-        threshold, record = fit_threshold(value[is_val], label[is_val], settings)
-        return Decision(value, threshold, {"decision_value": "score", **record})
+        return decide_by_score(cases, settings)
+    is_val, label = (cases["split"] == "val").to_numpy(), cases["label"].to_numpy()
     t, tau = given.t, None if given.tau is None else given.tau.value
     fit: dict[str, Any] = {}
     if summarizer.free_t and (t is None or tau is None):
@@ -97,6 +101,19 @@ def decide(
         fit = _reached_by_given(value[is_val], label[is_val], tau, settings)
     head = {"decision_value": summarizer.decision.__name__, "unit": given.unit, "t": t}
     return Decision(value, tau, {**head, **fit, "threshold": tau})
+
+
+def decide_by_score(cases: pd.DataFrame, settings: SummarizeSettings) -> Decision:
+    """Decide by the score itself, at the threshold that is best on the rows whose split is `val`.
+
+    Args:
+        cases: `split`, `label` and `score` of one finding in one fold.
+        settings: The objective.
+    """
+    is_val = (cases["split"] == "val").to_numpy()
+    value, label = cases["score"].to_numpy(dtype=np.float64), cases["label"].to_numpy()
+    threshold, record = fit_threshold(value[is_val], label[is_val], settings)
+    return Decision(value, threshold, {"decision_value": "score", **record})
 
 
 def _fit_point(

@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segclf.core.calibration import apply_calibration, fit_calibration
 from segclf.core.maskstats import MaskStatistics
-from segclf.core.operating import fit_points
-from segclf.core.scoretable import COLUMNS, empty_scores
+from segclf.core.scoretable import empty_scores
 from segclf.core.settings import SummarizeSettings
-from segclf.summarize.decide import Given, decide, read_given
+from segclf.summarize.decide import decide, read_given
+from segclf.summarize.finish import finish
 from segclf.summarize.join import count_unmatched, join_cases
-from segclf.summarize.table import Summarizer, find_summarizer
+from segclf.summarize.table import find_summarizer
 
 
 def summarize(
@@ -59,11 +58,10 @@ def summarize(
         cases = join_cases(statistics, frame, finding)
         cases["score"] = np.asarray(score, dtype=np.float64)[cases["position"]]
         for _, part in cases.groupby("fold", dropna=False):
-            table, fit = _score_fold(statistics, part, finding, summarizer, given, settings)
-            tables.append(
-                table.assign(method=name, seed=seed).loc[:, list(COLUMNS)].astype(COLUMNS)
-            )
-            fits.append({"finding": finding, **fit})
+            decision = decide(statistics, part, finding, summarizer, given, settings)
+            table, fit = finish(part, finding, decision, settings, method=name, seed=seed)
+            tables.append(table)
+            fits.append(fit)
     scores = pd.concat(tables, ignore_index=True)
     n_px = statistics.frame["n_px"].to_numpy()
     record = {
@@ -77,31 +75,3 @@ def summarize(
         "fits": fits,
     }
     return scores, record
-
-
-def _score_fold(
-    statistics: MaskStatistics,
-    cases: pd.DataFrame,
-    finding: str,
-    summarizer: Summarizer,
-    given: Given,
-    settings: SummarizeSettings,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Scores and decisions of one finding in one fold, and what was fitted for them."""
-    score = cases["score"].to_numpy()
-    decision = decide(statistics, cases, finding, summarizer, given, settings)
-    undefined = np.isnan(decision.value) | np.isnan(decision.threshold) | np.isnan(score)
-    table = cases.drop(columns="position").assign(
-        finding=finding,
-        decision_value=decision.value,
-        threshold=decision.threshold,
-        decision=np.where(undefined, np.nan, decision.value > decision.threshold),
-        probability=np.nan,
-    )
-    fold = cases["fold"].to_numpy(dtype=np.float64, na_value=np.nan)[0]
-    fit = {"fold": None if np.isnan(fold) else int(fold), **decision.record}
-    is_val, label = (cases["split"] == "val").to_numpy(), cases["label"].to_numpy()
-    calibration = fit_calibration(score[is_val], label[is_val], settings.calibrate)
-    table["probability"] = apply_calibration(score, calibration)
-    points = fit_points(decision.value[is_val], label[is_val], settings)
-    return table, {**fit, "calibration": calibration, "operating_points": points}
