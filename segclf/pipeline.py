@@ -23,6 +23,8 @@ from segclf.predict import PredictResult, predict_cases
 from segclf.segment import train_segmenter
 from segclf.stages import OWN, note_stage, predicted_folders, split_frame
 from segclf.summarize import find_summarizer, summarize
+from segclf.summarize.decide import refuse_area
+from segclf.summarize.trained import is_trained
 from segclf.training.runtime import is_first_rank
 
 
@@ -153,12 +155,16 @@ def summarize_masks(
     t: float | None = None,
     tau: str | None = None,
     manifest: Path | None = None,
+    on_event: EventSink | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Score every case by a rule; returns the folder of the scores and what was fitted.
 
     Thresholds come from the run's own validation cases. With `manifest`, the cases of that
-    table are scored instead of the run's own.
+    table are scored instead of the run's own. A trained summarizer is fitted where needed.
     """
+    if is_trained(rule):
+        refuse_area(rule, t, tau)
+        return _summarize_trained(exp, rule, manifest, on_event)
     name, _ = find_summarizer(rule)
     statistics = read_statistics(predicted_folders(exp))
     frame = split_frame(exp.split, exp.table)
@@ -175,6 +181,23 @@ def summarize_masks(
         parts.append(other_name(manifest))
         scores = scores.query("split == 'test'").reset_index(drop=True)
     folder = exp.run.stage(*parts)
+    write_scores(folder, scores, record)
+    note_stage(exp, "/".join(parts))
+    return folder, record
+
+
+def _summarize_trained(
+    exp: Experiment, rule: str, manifest: Path | None, on_event: EventSink | None
+) -> tuple[Path, dict[str, Any]]:
+    from segclf.summarize.trained.run import Job, score_other, score_own
+
+    job = Job(rule, exp.recipe, exp.run, on_event)
+    parts = ["summarize", job.method] + ([other_name(manifest)] if manifest else [])
+    folder = exp.run.stage(*parts)
+    if manifest is None:
+        scores, record = score_own(job, exp.table, exp.split, exp.folds())
+    else:
+        scores, record = score_other(job, other_table(exp, manifest), exp.folds(), folder)
     write_scores(folder, scores, record)
     note_stage(exp, "/".join(parts))
     return folder, record

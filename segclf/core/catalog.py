@@ -10,7 +10,14 @@ from segclf.core.errors import UsageError
 T = TypeVar("T")
 
 
-def lookup(name: str, table: Mapping[str, T], *, kind: str, group: str | None = None) -> T:
+def lookup(
+    name: str,
+    table: Mapping[str, T],
+    *,
+    kind: str,
+    group: str | None = None,
+    others: Iterable[str] = (),
+) -> T:
     """The entry of `table` called `name`, else the one that an installed plug-in offers.
 
     Args:
@@ -19,6 +26,8 @@ def lookup(name: str, table: Mapping[str, T], *, kind: str, group: str | None = 
         kind: The field's word for the entries, used in the error ("network", "loss").
         group: Entry-point group of plug-ins, e.g. `segclf.summarizers`. Only the plug-in that
             was asked for is imported.
+        others: Names that the user may have meant and that are looked up elsewhere; only the
+            error lists them.
 
     Raises:
         UsageError: No entry has that name; the message lists near names.
@@ -28,7 +37,7 @@ def lookup(name: str, table: Mapping[str, T], *, kind: str, group: str | None = 
     plugins = {point.name: point for point in plugin_points(group)}
     if name in plugins:
         return plugins[name].load()
-    raise unknown_name(name, [*table, *plugins], kind=kind)
+    raise unknown_name(name, [*table, *plugins, *others], kind=kind)
 
 
 def plugin_points(group: str | None) -> list[EntryPoint]:

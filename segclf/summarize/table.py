@@ -18,6 +18,7 @@ from segclf.summarize.pixels import (
     topk_logit,
 )
 from segclf.summarize.share import share
+from segclf.summarize.trained.table import TRAINED
 
 INFINITE = float("inf")
 NOTHING: frozenset[str] = frozenset()
@@ -91,7 +92,9 @@ def find_summarizer(rule: str) -> tuple[str, Summarizer]:
     """The rule's own name (an alias resolved) and its record.
 
     Raises:
-        UsageError: No rule has that name; the message lists near names.
+        UsageError: No rule has that name; the message lists near names, trained ones too.
     """
     name = ALIASES.get(rule, rule)
-    return name, lookup(name, SUMMARIZERS, kind="rule", group="segclf.summarizers")
+    return name, lookup(
+        name, SUMMARIZERS, kind="rule", group="segclf.summarizers", others=(*ALIASES, *TRAINED)
+    )
