@@ -37,12 +37,13 @@ class Trained:
 
 _HERE = "segclf.summarize.trained"
 _POOLED = frozenset({"flip", "scale"})
+_RESIZED = frozenset({"scale"})  # maps are brought back to the size of the training
 
 TRAINED: dict[str, Trained] = {
     "fc": Trained("outputs", f"{_HERE}.linear:FC"),
     "pool_fc": Trained("outputs", f"{_HERE}.linear:POOL_FC"),
-    "squeezenet": Trained("outputs", f"{_HERE}.full:SQUEEZENET"),
-    "resnet50": Trained("outputs", f"{_HERE}.full:RESNET50"),
+    "squeezenet": Trained("outputs", f"{_HERE}.full:SQUEEZENET", _RESIZED),
+    "resnet50": Trained("outputs", f"{_HERE}.full:RESNET50", _RESIZED),
     "shallow_simple": Trained("shallow", f"{_HERE}.linear:SIMPLE", _POOLED),
     "shallow_complex": Trained("shallow", f"{_HERE}.attention:COMPLEX"),
     "deep_simple": Trained("deep", f"{_HERE}.linear:SIMPLE", _POOLED),
