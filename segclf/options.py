@@ -61,6 +61,13 @@ DeployPrevalence = Annotated[
 Margin = Annotated[
     list[str] | None, typer.Option(help="Smallest difference that would matter: auroc=0.03.")
 ]
+FitOn = Annotated[
+    str | None, typer.Option(help="Fit a trained rule on train (default) or val cases.")
+]
+OutOfFold = Annotated[
+    bool,
+    typer.Option("--out-of-fold", help="Fit it on maps of segmenters that did not see the case."),
+]
 Out = Annotated[Path, typer.Option(help="Folder for the evaluation of --scores without a run.")]
 
 EvaluationFolder = Annotated[
@@ -73,6 +80,26 @@ def split_run(run: str | None) -> Run | None:
     if run is None:
         return None
     return find_run(Path(run), needs="split.parquet", made_by="segclf split")
+
+
+def fitting(rule: str, fit_on: str | None, out_of_fold: bool) -> list[str]:
+    """The settings that `--fit-on` and `--out-of-fold` stand for.
+
+    Raises:
+        UsageError: The rule is not trained.
+    """
+    from segclf.summarize.trained import TRAINED, is_trained
+
+    given = [f"summarize.fit_on={fit_on}"] if fit_on else []
+    given += ["summarize.out_of_fold=true"] if out_of_fold else []
+    if given and not is_trained(rule):
+        raise UsageError(
+            f"the rule {rule!r} is not trained.",
+            where="--out-of-fold" if out_of_fold else f"--fit-on {fit_on}",
+            expected=f"one of {', '.join(TRAINED)}",
+            fix="leave the option out, or choose one of these rules",
+        )
+    return given
 
 
 def start_from(pretrained: str | None) -> list[str]:

@@ -1,5 +1,6 @@
 """Commands that turn networks and masks into scores: predict, summarize, calibrate."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -55,11 +56,14 @@ def summarize(
         str,
         typer.Option(
             help="tau, mean, max, topk, mean_logit, max_logit, topk_logit, noisy_or, lse, "
-            "largest_component, share."
+            "largest_component, share; or trained: fc, pool_fc, squeezenet, resnet50, "
+            "shallow_simple, shallow_complex, deep_simple, deep_complex, logistic, boosting."
         ),
     ] = "tau",
     t: Annotated[float | None, typer.Option(help="Probability threshold of a pixel.")] = None,
     tau: Annotated[str | None, typer.Option(help="Area: 20px, 35mm2, 1.5mL or 0.1%.")] = None,
+    fit_on: opt.FitOn = None,
+    out_of_fold: opt.OutOfFold = False,
     config: opt.Config = None,
     manifest: opt.Manifest = None,
     run: opt.RunName = None,
@@ -70,8 +74,9 @@ def summarize(
     out: opt.MapsOut = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Turn mask statistics into scores and decisions; thresholds come from validation cases."""
+    """Turn masks into scores and decisions; thresholds come from validation cases."""
     from segclf.summarize import record_text
+    from segclf.summarize.trained import is_trained
 
     if maps is not None:
         from segclf.maps import check_hold, maps_text, summarize_maps
@@ -90,15 +95,19 @@ def summarize(
         return
     from segclf.experiment import find_experiment
 
+    overrides = [*(sets or ()), *opt.fitting(rule, fit_on, out_of_fold)]
     exp = find_experiment(
-        config, run, sets or (), needs="predict/own/**/part-*.json", made_by="segclf train-seg"
+        config, run, overrides, needs="predict/own/**/part-*.json", made_by="segclf train-seg"
     )
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
     from segclf.other import other_than_own
 
     other = other_than_own(exp, manifest)
-    folder, record = pipeline.summarize_masks(exp, rule, t=t, tau=tau, manifest=other)
+    with progress("summarize") if is_trained(rule) else nullcontext() as on_event:
+        folder, record = pipeline.summarize_masks(
+            exp, rule, t=t, tau=tau, manifest=other, on_event=on_event
+        )
     then = f"segclf eval-subgroups{same_run(exp, config, run, other=other)}"
     done(folder, then, as_json, record_text(record))
 

@@ -8,7 +8,7 @@ from segclf.core.operating import point_line
 
 def record_text(record: Mapping[str, Any]) -> str:
     """What was fitted, on how many cases, and what it reached there: one line per fit."""
-    lines = []
+    lines = [line for head in record.get("heads", ()) for line in _head_lines(head)]
     for fit in record["fits"]:
         lines.append(_fit_line(fit))
         points = fit.get("operating_points") or {}
@@ -26,6 +26,27 @@ def record_text(record: Mapping[str, Any]) -> str:
 
 def _name(fit: Mapping[str, Any]) -> str:
     return fit["finding"] if fit["fold"] is None else f"{fit['finding']}, fold {fit['fold']}"
+
+
+def _head_lines(head: Mapping[str, Any]) -> list[str]:
+    """What a trained summarizer was fitted on, and how optimistic the maps were."""
+    of_fold = "" if head["fold"] is None else f"fold {head['fold']}: "
+    maps = " out of fold" if head["out_of_fold"] else ""
+    extra = " (uses extra labels)" if head["uses_extra_labels"] else ""
+    auroc = head.get("validation_auroc")
+    reached = "" if auroc is None else f"; AUROC {auroc:.3f} on {head['n_val']} validation cases"
+    lines = [
+        f"{of_fold}fitted on maps{maps} of {head['n_fit']} {head['fitted_on']} cases{extra} in "
+        f"{head['cpu_s'] or 0.0:.1f} processor seconds{reached}"
+    ]
+    for finding, facts in head["maps"]["fit"].items():
+        here, there = facts["auroc_of_mean_p"], head["maps"]["val"][finding]["auroc_of_mean_p"]
+        if here is not None and there is not None:
+            lines.append(
+                f"{of_fold}mean probability of the maps alone ranks {finding} with AUROC "
+                f"{here:.3f} on the cases that were fitted on, {there:.3f} on validation cases"
+            )
+    return lines
 
 
 def _fit_line(fit: Mapping[str, Any]) -> str:

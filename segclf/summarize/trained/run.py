@@ -69,7 +69,7 @@ def score_own(
         A score table and a record for `write_scores`: `fits` as for rules, and `heads` with what
         was fitted in each fold.
     """
-    tables, fits, cards, unread = [empty_scores()], [], [], []
+    tables, fits, cards, unread, all_aside = [empty_scores()], [], [], [], set()
     for fold in folds:
         engine = load_engine(job.run.stage("segment", fold=fold), job.recipe)
         parts = plan_parts(table, split, job.recipe, job.run, fold, job.on_event)
@@ -77,13 +77,14 @@ def score_own(
         card, frame, bad = _score(job, engine, fold, {"val": parts.val, "test": parts.test})
         aside = [*map(tuple, card["quarantined"]), *bad]
         write_quarantine(job.folder(fold), list(dict.fromkeys(aside)))
+        all_aside |= {case_id for case_id, _, _ in aside}
         more = _finish(job, card, frame)
         tables, fits, cards = [*tables, *more[0]], [*fits, *more[1]], [*cards, card]
         ids = {case_id for case_id, _, _ in bad}
         unread += [("val", case.case_id) for case in parts.val if case.case_id in ids]
         unread += [("test", case.case_id) for case in parts.test if case.case_id in ids]
     scores = pd.concat(tables, ignore_index=True)
-    return scores, _record(job, scores, fits, cards, unread)
+    return scores, _record(job, scores, fits, cards, unread, len(all_aside))
 
 
 def score_other(job: Job, other: CaseTable, folds: Sequence[int | None], folder: Path) -> Scored:
@@ -116,7 +117,8 @@ def score_other(job: Job, other: CaseTable, folds: Sequence[int | None], folder:
     aside = list(dict.fromkeys(aside))
     write_quarantine(folder, aside)
     scores = pd.concat(tables, ignore_index=True).query("split == 'test'").reset_index(drop=True)
-    return scores, _record(job, scores, fits, cards, [("test", case[0]) for case in aside])
+    unread = [("test", case[0]) for case in aside]
+    return scores, _record(job, scores, fits, cards, unread, len(aside))
 
 
 def _score(
@@ -204,6 +206,7 @@ def _record(
     fits: Sequence[dict[str, Any]],
     cards: Sequence[dict[str, Any]],
     unread: Sequence[tuple[str, str]],
+    n_quarantined: int,
 ) -> dict[str, Any]:
     """What `summarizer.json` says; the keys of a rule's record, and `heads`."""
     parts = {part: [case_id for name, case_id in unread if name == part] for part in PARTS}
@@ -215,6 +218,7 @@ def _record(
         "seed": job.recipe.seed,
         "settings": job.recipe.summarize.model_dump(mode="json"),
         "n_cases": len(set(scores["case_id"])),
+        "n_quarantined": n_quarantined,
         "cases_without_statistics": {
             part: {"n": len(ids), "first_case_ids": ids[:5]} for part, ids in parts.items() if ids
         },
