@@ -21,6 +21,8 @@ WITHOUT_EFFECT = (
     "train.keep_checkpoints",
     "train.checkpoint_every",
     "train.tensorboard",
+    "classify.metric.rule",
+    "classify.metric.k",
 )
 """Settings that may change: the weights do not depend on them."""
 

@@ -151,6 +151,30 @@ class SegmentSettings(Settings):
     """Start the output bias at the logit of the share of positive pixels in training masks."""
 
 
+class MetricSettings(Settings):
+    """The head `metric`: embeddings in which images of one class lie close together."""
+
+    pairs: str | None = None
+    """Table with `case_a`, `case_b` and `similar` (1 or 0), beside the manifest. With it the
+    network learns from these pairs alone, and reads no label."""
+    loss: str = "supcon"
+    """`supcon` (supervised contrastive), `contrastive`, `triplet`, or `arcface`, which needs
+    classes."""
+    loss_options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the loss in pytorch-metric-learning."""
+    miner: Literal["batch_hard", "multi_similarity", "pair_margin"] | None = None
+    """Which pairs of a batch the loss sees; None gives it all. Needs classes."""
+    embedding_dim: Positive = 128
+    """Length of an embedding, which has norm 1."""
+    images_per_class: int = Field(default=4, ge=2)
+    """Images of each class in a batch of `train.batch_size`; each class comes equally often."""
+    rule: Literal["nearest", "knn", "centroid", "threshold"] = "threshold"
+    """Class of the nearest embedding, of most of the `k` nearest, of the nearest class centroid, or
+    of the nearest embedding unless it is too far: then the case is `unknown`."""
+    k: Positive = 5
+    """Neighbours that vote, for `knn`."""
+
+
 class ClassifySettings(Settings):
     """The ordinary classifier on the same encoder."""
 
@@ -167,6 +191,7 @@ class ClassifySettings(Settings):
     """Run whose segmenter's encoder the training starts from; the method is then `<head>-init`."""
     joint_weight: float = Field(default=1.0, ge=0)
     """With `joint`: weight of the loss of the image labels beside that of the masks."""
+    metric: MetricSettings = MetricSettings()
 
     @property
     def method(self) -> str:

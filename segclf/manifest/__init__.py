@@ -1,6 +1,8 @@
 """Case tables: read a manifest, check its files, split its patients."""
 
 from segclf.manifest.check import CheckReport, check_manifest
+from segclf.manifest.images import image_cases
+from segclf.manifest.pairs import read_pairs
 from segclf.manifest.parts import read_fold_file
 from segclf.manifest.records import CaseTable, Problem
 from segclf.manifest.sources import write_side_table
@@ -16,10 +18,12 @@ __all__ = [
     "check_manifest",
     "check_text",
     "deal",
+    "image_cases",
     "make_split",
     "patient_labels",
     "read_fold_file",
     "read_manifest",
+    "read_pairs",
     "split_text",
     "write_side_table",
 ]

@@ -17,7 +17,7 @@ from segclf.training.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from segclf.training.measures import selection_key, validation_numbers
+from segclf.training.measures import selection_key
 from segclf.training.state import FitResult, Training
 
 REPORT_EVERY = 10
@@ -92,7 +92,7 @@ def validate(training: Training) -> bool:
     if fabric.world_size > 1:
         shared = fabric.all_reduce(fabric.to_device(torch.from_numpy(measured)), reduce_op="sum")
         measured = shared.cpu().numpy()  # type: ignore[union-attr]
-    numbers = validation_numbers(measured)
+    numbers = task.numbers(measured)
     key = selection_key(numbers, task.select_by)
     is_better = key is not None and (progress.best_key is None or key > progress.best_key)
     progress.last = numbers

@@ -15,7 +15,7 @@ from segclf.data import Batch
 from segclf.training.cost import Cost
 from segclf.training.identity import Identity
 from segclf.training.log import MetricsLog
-from segclf.training.measures import Numbers
+from segclf.training.measures import Numbers, validation_numbers
 
 Event = dict[str, Any]
 EventSink = Callable[[Event], None]
@@ -40,6 +40,8 @@ class Task:
     """What a resumed training must agree in."""
     select_by: str = "auroc"
     """`auroc` or `dice`."""
+    numbers: Callable[[np.ndarray], Numbers] = validation_numbers
+    """What `measure` gave for all validation cases, to the numbers of a validation."""
 
 
 @dataclass(frozen=True)
