@@ -6,10 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from segclf.core.atomic import sha256_of
+from segclf.core.errors import DataError
 from segclf.core.maskstats import MaskStatistics
+from segclf.core.records import Case
 from segclf.core.runs import safe_name
 from segclf.experiment import Experiment
-from segclf.manifest import CaseTable, read_manifest
+from segclf.manifest import CaseTable, image_cases, read_manifest
 
 
 def other_table(exp: Experiment, manifest: Path) -> CaseTable:
@@ -23,6 +25,27 @@ def other_table(exp: Experiment, manifest: Path) -> CaseTable:
         }
     )
     return read_manifest(recipe, base=manifest.parent, strict=False, need_truth=False)
+
+
+def new_cases(exp: Experiment, images: Path) -> tuple[Case, ...]:
+    """The cases of a folder of images, or of another manifest, all of whose rows must be usable.
+
+    Raises:
+        DataError: There is no image, or a row names none that can be used.
+    """
+    if images.is_dir():
+        return tuple(image_cases(images, len(exp.table.findings)))
+    table = other_table(exp, images)
+    errors = [problem for problem in table.problems if problem.severity == "error"]
+    if errors:
+        first = errors[0]
+        raise DataError(
+            f"{len(errors)} rows name no usable image; the first: {first.wrong}",
+            where=f"{images.name}, row {first.row}",
+            expected=first.expected,
+            fix=first.fix,
+        )
+    return table.cases
 
 
 def other_than_own(exp: Experiment, manifest: Path | None) -> Path | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segclf.classify import Start, find_start, joint_segmenter, train_classifier, whole_images
+from segclf.classify.metric import enroll
 from segclf.console import EventSink
 from segclf.core.atomic import write_json
 from segclf.core.maskstats import joined
@@ -18,7 +19,7 @@ from segclf.core.statstable import read_statistics
 from segclf.experiment import Experiment
 from segclf.judging import evaluate, write_head_rows, write_joint_masks
 from segclf.manifest import cases_of
-from segclf.other import as_test, other_name, other_table, renamed
+from segclf.other import as_test, new_cases, other_name, other_table, renamed
 from segclf.predict import PredictResult, predict_cases
 from segclf.segment import train_segmenter
 from segclf.stages import OWN, note_stage, predicted_folders, split_frame
@@ -95,6 +96,34 @@ def predict_joint(exp: Experiment, on_event: EventSink, *, fold: int | None = No
         fold=fold,
         on_event=on_event,
     )
+
+
+def enroll_class(
+    exp: Experiment, name: str, images: Path, on_event: EventSink, *, fold: int | None = None
+) -> list[str]:
+    """Add a class to the gallery of a metric head, without training; its tables are made anew.
+
+    Returns the classes of the gallery.
+
+    Args:
+        exp: A run with a trained metric head.
+        name: The class.
+        images: A folder of images, or a manifest.
+        on_event: Gets the progress.
+        fold: Only this fold; None is all.
+    """
+    cases = new_cases(exp, images)
+    method = exp.recipe.classify.method if exp.recipe.classify.head == "metric" else "metric"
+    classes: set[str] = set()
+    for each in exp.folds(fold):
+        folder = exp.run.stage("classify", method, fold=each)
+        classes |= {
+            *enroll(
+                folder, name, cases, exp.table, exp.split, exp.recipe, fold=each, on_event=on_event
+            )
+        }
+    note_stage(exp, f"classify/{method}")
+    return sorted(classes)
 
 
 def predict_own(

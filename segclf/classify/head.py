@@ -144,3 +144,6 @@ class Head:
     more: Callable[..., None] = no_more
     """Writes what this head has beside the score table: `(folder, scored, held_out, targets,
     network=, prepared=, recipe=)`."""
+    train: Callable[..., Path] | None = None
+    """A training of its own, called like `train_classifier`, for a head that does not learn from
+    labels case by case; nothing else than `build` is then asked for."""

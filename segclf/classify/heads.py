@@ -6,6 +6,9 @@ from segclf.classify.categories import multihead_targets
 from segclf.classify.findings import sigmoid_targets, softmax_targets
 from segclf.classify.head import Head, plan_known
 from segclf.classify.joint import joint_head
+from segclf.classify.metric.classes import metric_targets
+from segclf.classify.metric.network import build_embedder
+from segclf.classify.metric.train import train_metric
 from segclf.core.catalog import lookup
 from segclf.core.config import Recipe
 
@@ -14,6 +17,7 @@ HEADS: dict[str, Head | Callable[[Recipe], Head]] = {
     "softmax": Head(softmax_targets),
     "multihead": Head(multihead_targets, plan=plan_known),
     "joint": joint_head,
+    "metric": Head(metric_targets, build=build_embedder, train=train_metric),
 }
 """Name of `classify.head` to its record, or to a function of the recipe that gives it; a plug-in
 registers under `segclf.heads`."""

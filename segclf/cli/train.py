@@ -1,5 +1,6 @@
-"""Commands that train: train-seg, train-clf."""
+"""Commands that train: train-seg, train-clf; and enroll, which needs no training."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,7 +47,7 @@ def train_clf(
     manifest: opt.Manifest = None,
     run: opt.RunName = None,
     sets: opt.Set = None,
-    head: Annotated[str | None, typer.Option(help="sigmoid or softmax.")] = None,
+    head: Annotated[str | None, typer.Option(help="sigmoid, softmax or metric.")] = None,
     pretrained: opt.Pretrained = None,
     fold: opt.Fold = None,
     resume: opt.Resume = False,
@@ -66,3 +67,29 @@ def train_clf(
     folder = exp.run.stage("classify", exp.recipe.classify.method)
     done(folder, then, as_json)
     quarantined(stages.set_aside(exp, f"classify/{exp.recipe.classify.method}"))
+
+
+@app.command(epilog="Example: segclf enroll --run my_run --class cyst --images new_cysts/")
+def enroll(
+    name: Annotated[str, typer.Option("--class", help="Name of the new class.")],
+    images: Annotated[Path, typer.Option(help="Folder of images, or a manifest.")],
+    config: opt.Config = None,
+    run: opt.RunName = None,
+    sets: opt.Set = None,
+    fold: opt.Fold = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Add a class to the gallery of a metric head, without training; classify anew."""
+    from segclf.experiment import find_experiment
+
+    made_by = "segclf train-clf --head metric"
+    exp = find_experiment(
+        config, run, sets or (), needs="classify/metric*/**/gallery.json", made_by=made_by
+    )
+    announce(exp)
+    from segclf import pipeline  # torch: seconds, paid once the run is found
+
+    with progress("enroll") as on_event:
+        classes = pipeline.enroll_class(exp, name, images, on_event, fold=fold)
+    then = f"segclf eval-subgroups{same_run(exp, config, run)}"
+    done(exp.run.path / "classify", then, as_json, f"classes: {', '.join(classes)}")

@@ -5,7 +5,7 @@ heads; `enroll` adds a class without training; `classify_cases` names the class 
 """
 
 from segclf.classify.metric.decide import Verdicts, classify
-from segclf.classify.metric.enroll import Enrolled, classify_cases, enroll
+from segclf.classify.metric.enroll import classify_cases, enroll
 from segclf.classify.metric.gallery import (
     UNKNOWN,
     Gallery,
@@ -22,7 +22,6 @@ __all__ = [
     "LOSSES",
     "MINERS",
     "UNKNOWN",
-    "Enrolled",
     "Gallery",
     "Verdicts",
     "add_class",

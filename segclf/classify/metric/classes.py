@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from segclf.classify.head import Parts
+from segclf.classify.targets import Targets
 from segclf.core.config import Recipe
 from segclf.core.errors import ConfigError, DataError
 from segclf.core.records import Case
@@ -58,6 +60,15 @@ def class_of(case: Case, target: str, findings: Sequence[str]) -> str | None:
     if present:
         return present[0]
     return None if any(math.isnan(y) for y in case.labels) else NONE
+
+
+def metric_targets(parts: Parts, findings: tuple[str, ...], recipe: Recipe) -> Targets:
+    """The findings, of which a case has at most one, or the categories of the training cases."""
+    if not recipe.classify.targets:
+        return Targets(findings=findings, exclusive=True)
+    (target,) = recipe.classify.targets
+    classes = [class_of(case, target, findings) for case in parts["train"]]
+    return Targets(classes={target: tuple(sorted({name for name in classes if name}))})
 
 
 def finding_name(target: str, name: str) -> str:

@@ -1,7 +1,6 @@
 """Enroll a class: its images enter the gallery, and nothing is trained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +13,13 @@ from segclf.classify.metric.network import embed_cases, load_embedder
 from segclf.classify.metric.score import RECORD, Held, class_table, read_vectors
 from segclf.classify.metric.score import write_results as write_tables
 from segclf.core.atomic import read_json
-from segclf.core.config import Recipe
+from segclf.core.config import ClassifySettings, Recipe
 from segclf.core.errors import DataError
 from segclf.core.records import Case
 from segclf.manifest import CaseTable, cases_of
+from segclf.training import ModelCard
 from segclf.training.cases import Quarantined
 from segclf.training.state import EventSink
-
-
-@dataclass(frozen=True)
-class Enrolled:
-    """What enrolling did."""
-
-    n_images: int
-    """Images that were added."""
-    classes: list[str]
-    """All classes of the gallery."""
 
 
 def enroll(
@@ -42,8 +32,8 @@ def enroll(
     *,
     fold: int | None = None,
     on_event: EventSink | None = None,
-) -> Enrolled:
-    """Add a class to the gallery in `folder`, and write its tables anew.
+) -> list[str]:
+    """Add a class to the gallery in `folder` and write its tables anew; returns all classes.
 
     No weight and no threshold of `unknown` changes. Cases of the run that were enrolled leave its
     tables: what is in the gallery is not judged.
@@ -74,8 +64,9 @@ def enroll(
         raise _unreadable(bad, len(images))
     gallery = add_class(gallery, name, vectors, [case.case_id for case in read])
     n_bad = read_json(folder / RECORD)["n_quarantined"]
+    recipe = _as_trained(recipe, card)
     write_tables(folder, gallery, held, recipe, fold=fold, n_bad=n_bad)
-    return Enrolled(len(read), gallery.names)
+    return gallery.names
 
 
 def classify_cases(
@@ -120,6 +111,14 @@ def _held(
         truth = [class_of(case, gallery.target, table.findings) for case in cases]
         held.append(Held(part, cases, vectors, truth))
     return held
+
+
+def _as_trained(recipe: Recipe, card: ModelCard) -> Recipe:
+    """The recipe with the head that was trained, but the rule that it has now."""
+    trained = ClassifySettings.model_validate(card.recipe["classify"])
+    now = recipe.classify.metric
+    metric = trained.metric.model_copy(update={"rule": now.rule, "k": now.k})
+    return recipe.model_copy(update={"classify": trained.model_copy(update={"metric": metric})})
 
 
 def _unreadable(bad: Sequence[Quarantined], n_images: int) -> DataError:

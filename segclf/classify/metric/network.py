@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from segclf.classify.metric.losses import MetricLoss
 from segclf.classify.score import score_cases
-from segclf.core.config import Recipe
+from segclf.core.config import Recipe, make_recipe
 from segclf.core.records import Case
 from segclf.networks import Classifier, build_classifier
 from segclf.training import ModelCard, initial_weights, load_weights, read_card
@@ -38,17 +38,32 @@ def unit(raw: Tensor) -> Tensor:
 def new_network(recipe: Recipe, n_channels: int, n_classes: int) -> MetricNetwork:
     """A network at its start; its encoder starts as the segmenter's of the same recipe."""
     with initial_weights(recipe.seed):
-        classifier = _with_centre(
-            build_classifier(
-                recipe.network,
-                n_channels=n_channels,
-                n_outputs=recipe.classify.metric.embedding_dim,
-                spatial_dims=recipe.image.spatial_dims,
-                dropout=recipe.classify.dropout,
-                size_px=recipe.image.size_px,
-            )
-        )
+        classifier = build_embedder(recipe, None, n_channels)
         return MetricNetwork(classifier, MetricLoss(recipe.classify.metric, n_classes))
+
+
+def build_embedder(recipe: Recipe, _targets: object, n_channels: int) -> Classifier:
+    """A classifier whose outputs, scaled to norm 1, are embeddings.
+
+    The outputs are centred and scaled over the images of a batch. Pooled features are positive
+    and much alike: without it embeddings start as almost one and the same vector, which no loss
+    pulls apart within a short training. In evaluation the running means of the training are used,
+    so that an image is embedded by itself.
+
+    Source:
+        Luo et al., Bag of tricks and a strong baseline for deep person re-identification, CVPR
+        workshops 2019, who normalize there too.
+    """
+    network = build_classifier(
+        recipe.network,
+        n_channels=n_channels,
+        n_outputs=recipe.classify.metric.embedding_dim,
+        spatial_dims=recipe.image.spatial_dims,
+        dropout=recipe.classify.dropout,
+        size_px=recipe.image.size_px,
+    )
+    network.head.append(nn.BatchNorm1d(network.n_outputs, affine=False))
+    return network
 
 
 def load_embedder(folder: Path) -> tuple[Classifier, ModelCard]:
@@ -58,30 +73,11 @@ def load_embedder(folder: Path) -> tuple[Classifier, ModelCard]:
         IntegrityError: A file is missing, or is not the one that the training wrote.
     """
     card = read_card(folder, kind="classify")
+    recipe = make_recipe(card.recipe, where="model.json")
+    recipe = recipe.model_copy(update={"network": card.network, "image": card.image})
     with initial_weights(card.seed):  # so that building draws nothing from the caller's stream
-        network = build_classifier(
-            card.network,
-            n_channels=card.n_channels,
-            n_outputs=card.n_outputs,
-            spatial_dims=card.spatial_dims,
-            size_px=card.size_px,
-        )
-    return load_weights(folder, _with_centre(network)), card
-
-
-def _with_centre(network: Classifier) -> Classifier:
-    """The network with outputs that are centred and scaled over the images of a batch.
-
-    Pooled features are positive and much alike, so that embeddings without it start as almost one
-    and the same vector, which no loss pulls apart within a short training. In evaluation the
-    running means of the training are used, so that an image is embedded by itself.
-
-    Source:
-        Luo et al., Bag of tricks and a strong baseline for deep person re-identification, CVPR
-        workshops 2019, who normalize there too.
-    """
-    network.head.append(nn.BatchNorm1d(network.n_outputs, affine=False))
-    return network
+        network = build_embedder(recipe, None, card.n_channels)
+    return load_weights(folder, network), card
 
 
 def embed_cases(

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from segclf.classify.metric.classes import FINDINGS, class_of, find_target
+from segclf.classify.metric.classes import class_of, find_target, metric_targets
 from segclf.classify.metric.decide import fit_unknown, separated
 from segclf.classify.metric.gallery import Gallery
 from segclf.classify.metric.network import MetricNetwork, embed_cases, new_network
@@ -86,13 +86,15 @@ def train_metric(
     on_event = on_event if is_first_rank() else None
     parts = {part: cases_of(table, split, part, fold) for part in ("train", "val", "test")}
     truth = _truth(table, recipe)
+    # labels are no part of a training on pairs, so the categories are not looked up
+    targets = None if truth.pairs else metric_targets(parts, table.findings, recipe)
     prepared = begin_training(
         parts["train"],
         parts["val"],
         recipe,
         folder,
         identity_parts=("classify",),
-        findings=table.findings if truth.target == FINDINGS else (truth.target,),
+        findings=targets.names if targets else table.findings,
         table_sha256=_hash(table, truth),
         fold=fold,
         resume=resume,
@@ -108,9 +110,12 @@ def train_metric(
         with full_disk_stops(folder):
             # the loss and its weights are not needed again: what is kept is an ordinary classifier
             kept = replace(task, network=network.classifier)
-            facts: dict[str, Any] = {"exclusive": True, "size_px": recipe.image.size_px}
+            classes = dict(targets.classes) if targets else {}
+            facts: dict[str, Any] = {"classes": classes, "size_px": recipe.image.size_px}
             _write_results(folder, kept, prepared, parts, recipe, truth, on_event)
-            write_model(folder, kept, prepared, recipe, result, head="metric", **facts)
+            write_model(
+                folder, kept, prepared, recipe, result, head="metric", exclusive=True, **facts
+            )
         drop_cache(folder)
     wait_for_all()
     return folder
