@@ -29,5 +29,14 @@ def kind_name(kind: int) -> str:
 
 
 def ring_code(kind: int) -> list[float]:
-    """+1 (bright) or -1 (dark) for each ring from the centre outwards: `kind` in binary."""
-    return [1.0 if kind >> ring & 1 else -1.0 for ring in range(N_RINGS)]
+    """+1 (bright) or -1 (dark) for each ring from the centre outwards.
+
+    Four rings spell 7 `kind` modulo 16 in binary, the fifth one their parity: any two of the first
+    16 categories differ in at least two rings, and the first ones already use every ring, so that
+    a category that is left out is new by its combination alone. The other 16 have the opposite
+    parity.
+    """
+    word = 7 * kind % 16
+    bits = [word >> ring & 1 for ring in range(N_RINGS - 1)]
+    bits.append((sum(bits) + kind // 16) % 2)
+    return [1.0 if bit else -1.0 for bit in bits]

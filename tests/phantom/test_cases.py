@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from segclf.phantom import PhantomSettings, draw_case, finding_names, target_size
-from segclf.phantom.heads import HEADS
+from segclf.phantom.heads import HEADS, ring_code
 from segclf.phantom.people import draw_person
 from segclf.phantom.picture import draw_picture
 
@@ -39,7 +39,7 @@ def digest(settings, n=3):
         ({"spatial_dims": 3}, "792a5d47e18aebc024c99aa1a9e70aad6bf565124d792e8f17fd40ed67b5c398"),
         (
             {"seed": 7, "size_px": (40, 52), **EVERYTHING},
-            "95ec84953721c0615122ebd42b7f67a06af2ebf184cae8ea378f929f45bacfd3",
+            "6d59ac579144b43199c48477b8604469287e003d530651f4a7a30c8fe7083037",
         ),
     ],
 )
@@ -235,6 +235,16 @@ def test_two_categories_of_kind_differ_in_their_rings_and_nowhere_else():
         assert changed.any()
         rows, columns = np.nonzero(changed)
         assert max(np.ptp(rows), np.ptp(columns)) <= 0.36 * 95 + 1  # the disc's diameter
+
+
+def test_any_two_of_16_categories_of_kind_differ_in_two_rings_and_the_first_use_all_rings():
+    codes = [ring_code(kind) for kind in range(32)]
+    assert len({tuple(code) for code in codes}) == 32
+    for half in (codes[:16], codes[16:]):
+        for one, other in combinations(half, 2):
+            assert sum(a != b for a, b in zip(one, other, strict=True)) >= 2
+    for ring in zip(*codes[:6], strict=True):
+        assert set(ring) == {1.0, -1.0}
 
 
 def test_masks_and_labels_are_missing_at_the_set_rate_in_training_cases_alone():
