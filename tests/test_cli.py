@@ -15,6 +15,8 @@ COMMANDS = (
     "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "predict", "summarize",
     "calibrate",
     "eval-subgroups", "report",
+    "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "enroll", "predict",
+    "summarize", "eval-subgroups", "report",
 )  # fmt: skip
 
 

@@ -1,0 +1,74 @@
+"""`train-clf --head metric`, then `enroll`, as a user types them."""
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from segclf.cli import app
+from segclf.core.config import recipe_yaml
+from segclf.core.errors import DataError, UsageError
+from segclf.core.scoretable import read_scores
+
+
+@pytest.fixture
+def run(tones, tmp_path, monkeypatch):
+    """Call the command line in a folder with a recipe and a run of a trained metric head."""
+    _, _, recipe = tones(train={"steps": 10, "validate_every": 5})
+    plain = recipe.model_copy(update={"name": "one"})
+    (tmp_path / "recipe.yaml").write_text(recipe_yaml(plain))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        result = CliRunner().invoke(app, list(words))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    call("train-clf", "--config", "recipe.yaml", "--head", "metric")
+    return call
+
+
+def test_a_class_is_enrolled_from_a_folder_and_from_a_manifest(run, tmp_path):
+    folder = tmp_path / "runs/one/classify/metric"
+    assert set(read_scores(folder)["method"]) == {"metric"}
+    images = tmp_path / "white"
+    images.mkdir()
+    (images / "w1.png").write_bytes((tmp_path / "c33.png").read_bytes())
+    (images / "notes.txt").write_text("not an image")
+    result = run("enroll", "--run", "one", "--class", "white", "--images", "white", "--json")
+    assert json.loads(result.stdout)["wrote"] == "runs/one/classify"
+    gallery = json.loads((folder / "gallery.json").read_text())
+    assert (gallery["enrolled"], gallery["case_ids"][-1]) == (["white"], "w1")
+    (tmp_path / "more.csv").write_text("case_id,image\nm1,c37.png\nm2,c41.png\n")
+    run("enroll", "--class", "pale", "--images", "more.csv", "--set", "classify.metric.rule=knn")
+    gallery = json.loads((folder / "gallery.json").read_text())
+    assert (gallery["classes"][-3:], gallery["case_ids"][-2:]) == (
+        ["white", "pale", "pale"], ["m1", "m2"],
+    )  # fmt: skip
+    classes = pd.read_parquet(folder / "classes.parquet")
+    assert len(classes) == 24
+    assert "unknown" not in set(classes["predicted"])  # knn names one of the classes
+    record = json.loads((folder / "classifier.json").read_text())
+    assert (record["rule"], record["enrolled"]) == ("knn", ["white", "pale"])
+    assert "classify/metric" in json.loads((tmp_path / "runs/one/run.json").read_text())["stages"]
+
+
+def test_what_cannot_be_enrolled_is_said(run, tmp_path):
+    (tmp_path / "bad.csv").write_text("case_id,image\nm1,c37.png\nm2,nowhere.png\n")
+    (tmp_path / "good.csv").write_text("case_id,image\nm1,c37.png\n")
+    with pytest.raises(DataError, match="1 rows name no usable image") as caught:
+        run("enroll", "--class", "new", "--images", "bad.csv")
+    assert caught.value.where == "bad.csv, row 3"
+    with pytest.raises(DataError, match=r"nowhere\.csv"):
+        run("enroll", "--class", "new", "--images", "nowhere.csv")
+    with pytest.raises(UsageError, match="the class 'dark' is in the gallery already, with 6"):
+        run("enroll", "--class", "dark", "--images", "good.csv")
+
+
+def test_without_a_metric_head_there_is_nothing_to_enroll_into(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["enroll", "--class", "x", "--images", "x"])
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.fix == "run: segclf train-clf --head metric"
