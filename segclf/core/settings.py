@@ -169,8 +169,8 @@ class MetricSettings(Settings):
     images_per_class: int = Field(default=4, ge=2)
     """Images of each class in a batch of `train.batch_size`; each class comes equally often."""
     rule: Literal["nearest", "knn", "centroid", "threshold"] = "threshold"
-    """Class of the nearest embedding, of most of the `k` nearest, of the nearest class centroid, or
-    of the nearest embedding unless it is too far: then the case is `unknown`."""
+    """Class of the nearest embedding, of most of the `k` nearest, or of the nearest class centroid;
+    `threshold` is the centroid again, but a case too far from every embedding is `unknown`."""
     k: Positive = 5
     """Neighbours that vote, for `knn`."""
 

@@ -31,8 +31,10 @@ class Verdicts:
 def classify(queries: np.ndarray, gallery: Gallery, settings: MetricSettings) -> Verdicts:
     """The class of each query by `settings.rule`.
 
-    With `threshold`, a query whose nearest similarity is not above the gallery's threshold is
-    `unknown`. Without any class in the gallery every query is.
+    With `threshold`, a query whose similarity to the nearest of all vectors is not above the
+    gallery's threshold is `unknown`; any other is of the class of the nearest centroid, which
+    unlike the nearest vector does not favour classes with many images. Without any class in the
+    gallery every query is unknown.
 
     Args:
         queries: (query, dim) float32, norm 1.
@@ -46,7 +48,7 @@ def classify(queries: np.ndarray, gallery: Gallery, settings: MetricSettings) ->
         return Verdicts([], np.empty((n, 0)), unknown, np.full(n, np.nan), nobody)
     similarity, row = make_search(gallery.vectors)(queries, settings.k)
     similarity, row = similarity.astype(np.float64), np.asarray(row)
-    if settings.rule == "centroid":
+    if settings.rule in ("centroid", "threshold"):
         evidence = (queries @ centroids(gallery).T).astype(np.float64)
     else:
         evidence = class_similarity(queries, gallery)

@@ -90,6 +90,12 @@ def test_farther_than_the_threshold_from_everything_is_unknown():
     assert list(classify(angles(21, 69), without, rule("threshold")).predicted) == ["a", "b"]
 
 
+def test_known_ones_are_of_the_nearest_centroid_however_many_images_a_class_has():
+    known = gallery(angles(0, 40, 44, 48, 52), ["a", "b", "b", "b", "b"], threshold=0.9)
+    assert classify(angles(22), known, rule("threshold")).predicted[0] == "a"
+    assert classify(angles(22), known, rule("nearest")).predicted[0] == "b"
+
+
 def test_an_empty_gallery_knows_nobody():
     found = classify(angles(0, 10), gallery(np.empty((0, 2), np.float32), []), rule("nearest"))
     assert list(found.predicted) == ["unknown"] * 2
