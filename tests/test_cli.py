@@ -12,11 +12,8 @@ from segclf.cli import app
 from segclf.options import start_from
 
 COMMANDS = (
-    "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "predict", "summarize",
-    "calibrate",
-    "eval-subgroups", "report",
     "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "enroll", "predict",
-    "summarize", "eval-subgroups", "report",
+    "summarize", "calibrate", "eval-subgroups", "report",
 )  # fmt: skip
 
 
