@@ -12,6 +12,7 @@ from segclf.console import say
 from segclf.core.errors import ExitCode, SegclfError
 
 AFTER_INTERRUPT = {
+    "compare": "the same command continues",
     "demo": "the same command continues",
     "init": "remove what it wrote and run it again",
     "predict": "the same command continues",

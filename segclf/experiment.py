@@ -98,6 +98,34 @@ def find_experiment(
     )
 
 
+def with_seed(exp: Experiment, seed: int) -> Experiment:
+    """The same cases and split with another seed, in a run folder beside the run's.
+
+    Raises:
+        IntegrityError: That folder holds another data set or split.
+    """
+    recipe = exp.recipe
+    if seed == recipe.seed:
+        return exp
+    split_seed = recipe.seed if recipe.split.seed is None else recipe.split.seed
+    name = f"{exp.run.path.name}-seed{seed}"
+    changes = {"seed": seed, "name": name}
+    split = recipe.split.model_copy(update={"seed": split_seed})
+    other = _settle(
+        recipe.model_copy(update={**changes, "split": split}),
+        Run(exp.run.path.with_name(name)),
+        is_training=True,
+    )
+    if not other.split.astype("str").equals(exp.split.astype("str")):
+        raise IntegrityError(
+            f"the run {name!r} has another split than {exp.run.path.name!r}.",
+            where=shown(other.run.split),
+            expected=f"the split of {shown(exp.run.split)}, which all seeds share",
+            fix=f"move the folder {shown(other.run.path)} away",
+        )
+    return other
+
+
 def phantom_recipe() -> Path:
     """Recipe of the phantom data in the current folder, which are written if they are not there.
 

@@ -1,5 +1,6 @@
 """Rows to tables and figures, and one self-contained HTML page."""
 
+from segclf.report.compare_page import write_comparison
 from segclf.report.content import GalleryItem, Plane, ReportContent, planes_of
 from segclf.report.gallery import ErrorFacts, explain_error, pick_errors
 from segclf.report.page import write_report
@@ -12,5 +13,6 @@ __all__ = [
     "explain_error",
     "pick_errors",
     "planes_of",
+    "write_comparison",
     "write_report",
 ]

@@ -14,8 +14,8 @@ from segclf.report.rows import Row
 from segclf.report.svg import inline_svg, svg_text
 
 Piece = tuple[str, Any]
-"""Kind and value: `text`, `note` (in a softer ink), `list`, `table`, `figure`, `figures` (side by
-side) or `fold`."""
+"""Kind and value: `text`, `note` (in a softer ink), `list` (of notes), `topic` (a heading),
+`points` (a list to be read), `table`, `figure`, `figures` (side by side) or `fold`."""
 
 
 @dataclass(frozen=True)

@@ -45,12 +45,12 @@ def forest_figure(
         for place, (column, group) in enumerate(groups):
             own = one_per(where(rows, group_column=column, group=group), "method")
             y = place * (len(methods) + 1)
-            _beside(axes, y, group_name(column, group), x=0.0, weight="bold")
-            _beside(axes, y, _sizes(next(iter(own.values())), unit_name), x=TEXT_AT, ink="soft")
+            beside(axes, y, group_name(column, group), x=0.0, weight="bold")
+            beside(axes, y, _sizes(next(iter(own.values())), unit_name), x=TEXT_AT, ink="soft")
             for series, method in enumerate(methods):
                 if method in own:
-                    _draw_row(axes, y + 1 + series, series, own[method])
-        _finish(axes, rows, n_lines, axis_name, [CHANCE] if metric == "auroc" else [])
+                    draw_row(axes, y + 1 + series, series, own[method])
+        finish_forest(axes, rows, n_lines, axis_name, [CHANCE] if metric == "auroc" else [])
     return figure
 
 
@@ -62,10 +62,11 @@ def _sizes(row: Row, unit_name: str) -> str:
     )
 
 
-def _draw_row(axes: Axes, y: float, series: int, row: Row) -> None:
-    _beside(axes, y, plain(row["method"], 34), x=0.012)
+def draw_row(axes: Axes, y: float, series: int, row: Row) -> None:
+    """Name, interval and numbers of a method on one line; or why there are none."""
+    beside(axes, y, plain(row["method"], 34), x=0.012)
     if is_missing(row["estimate"]):
-        _beside(axes, y, f"not estimated: {plain(row['reason'], 70)}", x=PLOT[0], ink="soft")
+        beside(axes, y, f"not estimated: {plain(row['reason'], 70)}", x=PLOT[0], ink="soft")
         return
     ink, has_interval = series_ink(series), not is_missing(row["lo"])
     if has_interval:
@@ -76,10 +77,10 @@ def _draw_row(axes: Axes, y: float, series: int, row: Row) -> None:
         hollow = {"markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.1}
         axes.plot([row["shrunken"]], [y], "D", color=ink, **hollow)
     interval = f"[{number(row['lo'])}, {number(row['hi'])}]" if has_interval else "(no interval)"
-    _beside(axes, y, f"{number(row['estimate'])} {interval}", x=TEXT_AT)
+    beside(axes, y, f"{number(row['estimate'])} {interval}", x=TEXT_AT)
 
 
-def _beside(
+def beside(
     axes: Axes, y: float, text: str, *, x: float, ink: str = "ink", weight: str = "normal"
 ) -> None:
     """A text at a share of the figure's width, in line with a row."""
@@ -91,9 +92,10 @@ def _beside(
     )
 
 
-def _finish(
+def finish_forest(
     axes: Axes, rows: Sequence[Row], n_lines: int, axis_name: str, chance: Sequence[float]
 ) -> None:
+    """Limits, the lines of chance, and the name of the axis."""
     ends = [row[key] for row in rows for key in ("estimate", "lo", "hi")]
     known = [*chance, *(end for end in ends if not is_missing(end))] or [0.0, 1.0]
     axes.set_xlim(max(-0.02, min(known) - 0.04), min(1.02, max(known) + 0.04))

@@ -1,0 +1,233 @@
+"""Compare methods on one split: train what is missing, judge all together, write table and page.
+
+`compare` is the whole flow; read it first. Cells are trained by `compare_cells`, numbers come
+from `compare_table`, costs from `compare_costs` and `compare_speed`, words from `compare_words`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segclf.console import say
+from segclf.core.atomic import read_json, write_json
+from segclf.core.config import recipe_yaml
+from segclf.core.errors import ExitCode
+from segclf.core.provenance import hardware, versions
+from segclf.experiment import Experiment, with_seed
+from segclf.stages import note_stage, set_aside
+from segclf.study import compare_costs as costs
+from segclf.study.compare_cells import (
+    DONE,
+    FAILED,
+    FOLDER,
+    NOT_RUN,
+    CellTable,
+    plan_cells,
+    run_cells,
+    time_cells,
+)
+from segclf.study.compare_methods import (
+    AT_TIME,
+    Method,
+    choose_methods,
+    choose_reference,
+)
+from segclf.study.compare_numbers import gather_scores, judge, summarize_rules
+from segclf.study.compare_output import write_outputs
+from segclf.study.compare_speed import measure_speed
+from segclf.study.compare_words import phrase
+
+Result = dict[str, Any]
+PLAN = "plan.json"
+
+
+def compare(
+    exp: Experiment,
+    methods: Sequence[str] = (),
+    *,
+    n_seeds: int = 1,
+    reference: str | None = None,
+    equal_time: bool = True,
+    speed: bool = True,
+) -> Result:
+    """Compare methods over seeds and folds; returns the result as plain data.
+
+    Everything is written below the run: `compare/cells.json` while it grows, then `table.csv`,
+    `table.parquet`, `compare.json`, `evaluation/` and `index.html`. What has finished is kept, so
+    the same call goes on where it was stopped; a failed training costs no other.
+
+    Args:
+        exp: The experiment of the first seed; the others get run folders beside it.
+        methods: Names in METHODS; () compares those of `DEFAULT`.
+        n_seeds: Trainings of every network, with the seeds that follow the recipe's.
+        reference: What the others are compared with; None chooses before there are results.
+        equal_time: Whether heads that are cheaper than the segmenter are trained again for as long.
+        speed: Whether images per second are measured.
+
+    Raises:
+        UsageError: A method or the reference is not known, or there is one method only.
+        IntegrityError: A run folder of another seed holds another data set or split.
+    """
+    chosen = choose_methods(methods)
+    against = choose_reference(reference, chosen)
+    seeds = range(exp.recipe.seed, exp.recipe.seed + n_seeds)
+    exps = {seed: with_seed(exp, seed) for seed in seeds}
+    folder = exp.run.stage(FOLDER)
+    declared = declare(folder, chosen, against)
+    table = CellTable(folder)
+    run_cells(plan_cells(chosen, seeds, exp.folds()), exps, table)
+
+    finished = {method.name: _seeds_done(table, exps, method) for method in chosen}
+    failures = summarize_rules(chosen, finished)
+    needed = {
+        method.name: costs.method_costs(finished[method.name], method)
+        for method in chosen
+        if finished[method.name]
+    }
+    rates: dict[str, float | None] = {}
+    if speed:
+        ready = [method for method in chosen if exp.recipe.seed in finished[method.name]]
+        say(f"measuring the speed of {len(ready)} methods, one after the other")
+        rates = measure_speed(exp, ready, folder)
+    result: Result = {
+        **_about(exp, list(seeds), against.name, declared),
+        "methods": [
+            _method_entry(method, table, exps, finished, failures)
+            | needed.get(method.name, {})
+            | {"images_per_s": rates.get(method.name)}
+            for method in chosen
+        ],
+        "findings": judge(
+            exp, finished, chosen, against.name, gather_scores(chosen, finished), folder
+        ),
+        "equal_time": _at_equal_time(exp, exps, chosen, against, table, finished, needed)
+        if equal_time
+        else {"state": f"{NOT_RUN}: left out by --no-equal-time", "findings": []},
+    }
+    result |= {"cells": table.rows(), "exit_code": _exit_code(table, exps)}
+    result["outputs"] = write_outputs(folder, result)
+    note_stage(exp, FOLDER)
+    return result
+
+
+def declare(folder: Path, methods: Sequence[Method], reference: Method) -> list[str]:
+    """Write down the reference before there are results; returns all that were ever declared."""
+    path = folder / PLAN
+    before = read_json(path)["references"] if path.is_file() else []
+    references = before if before[-1:] == [reference.name] else [*before, reference.name]
+    write_json(path, {"methods": [method.name for method in methods], "references": references})
+    return references
+
+
+def _seeds_done(
+    table: CellTable, exps: Mapping[int, Experiment], method: Method, *, end: str = ""
+) -> dict[int, Experiment]:
+    """The seeds for which every network of a method is there."""
+    found = {}
+    for seed, exp in exps.items():
+        names = [method.name + end] if method.family != "rule" else []
+        names += ["segment"] if method.needs_segmenter and not end else []
+        own = [row for row in table.rows() if row["seed"] == seed and row["network"] in names]
+        if own and all(row["state"] == DONE for row in own):
+            found[seed] = exp
+    return found
+
+
+def _method_entry(
+    method: Method,
+    table: CellTable,
+    exps: Mapping[int, Experiment],
+    finished: Mapping[str, Mapping[int, Experiment]],
+    failures: Mapping[str, str],
+) -> Result:
+    """Name, family and state of a method, and what to know about it."""
+    n_done, n_seeds = len(finished[method.name]), len(exps)
+    state = DONE if n_done == n_seeds else f"{n_done} of {n_seeds} seeds"
+    own = [method.name, *(["segment"] if method.needs_segmenter else [])]
+    rows = [row for row in table.rows() if row["network"] in own and row["state"] != DONE]
+    failed = [row["reason"] for row in rows if row["state"] == FAILED]
+    reason = failures.get(method.name) or (failed[0] if failed else "")
+    if n_done == 0:
+        state = f"{FAILED}: {reason}" if reason else NOT_RUN
+    elif n_done < n_seeds and reason:
+        state += f"; {FAILED}: {reason}"
+    notes = ["uses extra labels: it is fitted on labels of validation cases"]
+    return {
+        "name": method.name,
+        "family": method.family,
+        "phrase": phrase(method.name, method.family),
+        "state": state,
+        "n_seeds_done": n_done,
+        "notes": notes if method.fits_on_val else [],
+        "uses_masks": method.uses_masks,
+    }
+
+
+def _at_equal_time(
+    exp: Experiment,
+    exps: Mapping[int, Experiment],
+    chosen: Sequence[Method],
+    reference: Method,
+    table: CellTable,
+    finished: dict[str, dict[int, Experiment]],
+    needed: Mapping[str, Result],
+) -> Result:
+    """Heads that are cheaper than the segmenter, trained again as long and judged with all."""
+    steps, aim, why = costs.steps_at_time(chosen, needed, steps=exp.recipe.train.steps)
+    steps |= {name: n for name, n in table.steps_at_time.items() if name in steps}
+    if not steps:
+        return {"state": f"{NOT_RUN}: {why}", "aim_cpu_s": aim, "findings": []}
+    table.steps_at_time |= steps
+    cells = time_cells(steps, chosen, list(exps), exp.folds())
+    run_cells(cells, exps, table)
+    again = [method for method in chosen if method.name in steps]
+    rest = [method for method in chosen if method.name not in steps]
+    by_name = {name: seeds for name, seeds in finished.items() if name not in steps}
+    tables = gather_scores(rest, by_name)
+    entries = []
+    for method in again:
+        done, name = _seeds_done(table, exps, method, end=AT_TIME), method.name + AT_TIME
+        by_name[name] = done
+        tables += gather_scores([method], {method.name: done}, steps=steps[method.name])
+        entry = {"name": name, "of": method.name, "planned_steps": steps[method.name]}
+        entry["state"] = DONE if len(done) == len(exps) else f"{len(done)} of {len(exps)} seeds"
+        own = costs.method_costs(done, method, steps=steps[method.name]) if done else {}
+        entries.append(entry | {"cpu_s": own.get("cpu_s"), "steps": own.get("steps")})
+    names = [*(method.name for method in rest), *(method.name + AT_TIME for method in again)]
+    against = reference.name + (AT_TIME if reference.name in steps else "")
+    found = judge(exp, by_name, rest, against, tables, None, names=names)
+    return {"state": DONE, "aim_cpu_s": aim, "reference": against} | {
+        "methods": entries,
+        "findings": found,
+    }
+
+
+def _about(
+    exp: Experiment, seeds: Sequence[int], reference: str, declared: Sequence[str]
+) -> Result:
+    recipe, folds = exp.recipe, [fold for fold in exp.folds() if fold is not None]
+    return {
+        "name": recipe.name,
+        "data": recipe.data,
+        "unit_name": recipe.unit_name,
+        "seeds": list(seeds),
+        "n_folds": len(folds) or None,
+        "steps": recipe.train.steps,
+        "reference": reference,
+        "declared_references": list(declared),
+        "shortcut": recipe.evaluate.shortcut,
+        "by": list(recipe.evaluate.by),
+        "margins": dict(recipe.evaluate.margins),
+        "confidence": recipe.evaluate.confidence,
+        "n_boot": recipe.evaluate.n_boot,
+        "recipe": recipe_yaml(recipe),
+        "manifest_sha256": exp.table.sha256,
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+
+
+def _exit_code(table: CellTable, exps: Mapping[int, Experiment]) -> int:
+    """The worst failing cell's code; else 4 if cases were set aside."""
+    n_aside = sum(set_aside(one, "segment", "predict/own", "classify") for one in exps.values())
+    return table.exit_code() or (int(ExitCode.QUARANTINED) if n_aside else int(ExitCode.OK))

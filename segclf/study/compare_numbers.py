@@ -1,0 +1,175 @@
+"""Scores of finished methods, judged together; and their masks, where they have some."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from segclf import pipeline
+from segclf.core.errors import SegclfError
+from segclf.core.scoretable import read_scores
+from segclf.core.statstable import read_statistics
+from segclf.evaluate import overlap_rows, target_sizes, write_evaluation
+from segclf.experiment import Experiment
+from segclf.stages import predicted_folders, split_frame
+from segclf.study.compare_cells import at_time
+from segclf.study.compare_costs import head_folder
+from segclf.study.compare_methods import AT_TIME, Method
+from segclf.study.compare_table import (
+    dice_rows,
+    evaluate_methods,
+    finding_tables,
+    flat_row,
+    joined_seeds,
+)
+from segclf.study.compare_words import conclusion, phrase
+
+Row = dict[str, Any]
+Finished = Mapping[str, Mapping[int, Experiment]]
+"""Method to the seeds, with their experiments, in which it has finished."""
+DICE_AT = 0.5
+
+
+def summarize_rules(
+    methods: Sequence[Method], finished: dict[str, dict[int, Experiment]]
+) -> dict[str, str]:
+    """Score by every rule in every seed; a rule that fails is taken out of `finished`.
+
+    Returns:
+        Why, by the name of the rule.
+    """
+    failures: dict[str, str] = {}
+    for method in methods:
+        if method.family != "rule":
+            continue
+        for seed, exp in list(finished[method.name].items()):
+            try:
+                pipeline.summarize_masks(exp, method.base)
+            except SegclfError as error:
+                failures[method.name] = error.wrong.rstrip(".")
+                del finished[method.name][seed]
+    return failures
+
+
+def gather_scores(
+    methods: Sequence[Method], finished: Finished, *, steps: int | None = None
+) -> list[pd.DataFrame]:
+    """The score tables of all methods, seeds and folds; findings that all methods have.
+
+    Args:
+        methods: Which ones.
+        finished: Only these seeds are read.
+        steps: Of heads that were trained again, whose names then end so; None reads the first.
+    """
+    tables = []
+    for method in methods:
+        for seed, exp in finished.get(method.name, {}).items():
+            for path in score_files(exp, method, steps=steps):
+                scores = read_scores(path)
+                is_asked = scores["finding"].isin(list(exp.table.findings))
+                name = method.name + (AT_TIME if steps else "")
+                tables.append(scores[is_asked].assign(method=name, seed=seed))
+    return tables
+
+
+def score_files(exp: Experiment, method: Method, *, steps: int | None = None) -> list[Path]:
+    """Where the scores of a method lie: one file, or one per fold for heads."""
+    if method.family != "head":
+        return [exp.run.stage("summarize", method.name) / "scores.parquet"]
+    run = exp.run if steps is None else at_time(exp, method, steps).run
+    return [head_folder(run, method, fold) / "scores.parquet" for fold in exp.folds()]
+
+
+def judge(
+    exp: Experiment,
+    finished: Finished,
+    methods: Sequence[Method],
+    reference: str,
+    tables: Sequence[pd.DataFrame],
+    folder: Path | None,
+    *,
+    names: Sequence[str] = (),
+) -> list[Row]:
+    """Every finding with its tables, one flat row per method, and the conclusion.
+
+    Args:
+        exp: The experiment of the first seed.
+        finished: The seeds of each method.
+        methods: Of which some may have masks.
+        reference: What the others are compared with.
+        tables: From `gather_scores`.
+        folder: Gets the whole evaluation; None writes none.
+        names: Methods in their order; () takes those of `methods`.
+    """
+    names = names or [method.name for method in methods]
+    if not tables:
+        return []
+    families = {method.name: method.family for method in methods}
+    ran = [name for name in names if finished.get(name)]
+    masks = segmenter_masks(methods, finished)
+    statistics = read_statistics(predicted_folders(next(iter(masks.values())))) if masks else None
+    sizes, size_roles = target_sizes(statistics)
+    evaluation = evaluate_methods(
+        pd.concat(tables, ignore_index=True),
+        exp.table.frame,
+        exp.recipe,
+        sizes=sizes,
+        roles=size_roles | exp.table.roles,
+    )
+    if folder is not None:
+        write_evaluation(folder / "evaluation", evaluation)
+    overlap = masks_overlap(exp, masks)
+    with_masks = [m.name for m in methods if m.uses_masks and m.family != "rule"]
+    settings = {
+        "unit": evaluation.ledger["unit"],
+        "n_seeds": max((len(finished[name]) for name in ran), default=0),
+        "margin": exp.recipe.evaluate.margins.get("auroc"),
+        "shortcut": exp.recipe.evaluate.shortcut or "",
+        "with_masks": with_masks,
+    }
+    phrases = {name: phrase(name, families.get(name, "head")) for name in ran}
+    confidence = exp.recipe.evaluate.confidence
+    found = []
+    for tables_of in finding_tables(evaluation, names, reference, confidence=confidence):
+        dice = dice_rows(overlap, tables_of["finding"]) if len(overlap) else []
+        with_dice = {m.name for m in methods if m.needs_segmenter and m.family != "head"}
+        tables_of["dice"] = dice
+        tables_of["rows"] = [
+            {"method": name, **flat_row(name, tables_of, dice if name in with_dice else [])}
+            for name in ran
+        ]
+        tables_of["conclusion"] = conclusion(tables_of, phrases, settings)
+        tables_of["notes"] = list(evaluation.ledger["notes"])
+        found.append(tables_of)
+    return found
+
+
+def segmenter_masks(methods: Sequence[Method], finished: Finished) -> dict[int, Experiment]:
+    """The seeds whose segmenter has finished, as some method tells."""
+    return {
+        seed: exp
+        for method in methods
+        if method.needs_segmenter
+        for seed, exp in finished.get(method.name, {}).items()
+    }
+
+
+def masks_overlap(exp: Experiment, masks: Mapping[int, Experiment]) -> pd.DataFrame:
+    """Agreement of the segmenters' masks with the truth, over seeds and folds."""
+    if not masks:
+        return pd.DataFrame()
+    folds = exp.folds()
+    statistics = [read_statistics(predicted_folders(one)) for one in masks.values()]
+    frame = split_frame(exp.split, exp.table)
+    fold = frame["fold"].fillna(0).astype("Int64")
+    frames = [frame.assign(fold=fold + place * len(folds)) for place in range(len(statistics))]
+    return overlap_rows(
+        joined_seeds(statistics, len(folds)),
+        pd.concat(frames, ignore_index=True),
+        DICE_AT,
+        settings=exp.recipe.evaluate,
+        roles=exp.table.roles,
+        seed=exp.recipe.seed,
+        unit_name=exp.recipe.unit_name,
+    )

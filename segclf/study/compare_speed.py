@@ -1,0 +1,145 @@
+"""Images per second of each method on this machine: same images, same batches, one by one."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segclf.classify import load_classifier
+from segclf.core.atomic import read_json, sha256_of, write_json
+from segclf.core.maskstats import make_statistics
+from segclf.core.provenance import hardware
+from segclf.core.records import Case, MaskSource, MaskState
+from segclf.data import eval_batches
+from segclf.experiment import Experiment
+from segclf.manifest import cases_of
+from segclf.predict.engine import load_engine, logit_groups
+from segclf.predict.rows import CaseRows, case_rows
+from segclf.study.compare_costs import head_folder
+from segclf.study.compare_methods import Method
+from segclf.summarize import find_summarizer
+from segclf.training import memory_format, pick_device
+
+FILE = "speed.json"
+N_IMAGES = 64
+REPEATS = 5
+LONGEST_S = 20.0
+"""A method is repeated until this time is over, and at least once."""
+
+
+def measure_speed(
+    exp: Experiment, methods: Sequence[Method], folder: Path, *, n_images: int = N_IMAGES
+) -> dict[str, float | None]:
+    """Images per second from file to score, per method; None where it is not measured.
+
+    Each is measured after a first pass that does not count; the median of several passes is
+    taken. What was measured on this machine for the same weights is kept.
+
+    Args:
+        exp: The experiment of a seed in which the methods have finished.
+        methods: What is measured, one after the other.
+        folder: Holds `speed.json`.
+        n_images: Test images of the first fold that are scored.
+    """
+    fold = exp.folds()[0]
+    cases = [
+        replace(case, masks=tuple(MaskSource(MaskState.UNKNOWN) for _ in case.masks))
+        for case in cases_of(exp.table, exp.split, "test", fold)[:n_images]
+    ]
+    path = folder / FILE
+    known: dict[str, Any] = read_json(path) if path.is_file() else {}
+    found: dict[str, Any] = {}
+    for method in methods:
+        asked = {"machine": hardware(), "weights": _weights(exp, method, fold)}
+        asked |= {"n_images": len(cases), "batch_size": exp.recipe.predict.batch_size}
+        before = known.get(method.name, {})
+        if all(before.get(name) == value for name, value in asked.items()):
+            found[method.name] = before
+            continue
+        score = scorer(exp, method, cases, fold)
+        rate = None if score is None else len(cases) / median_s(score)
+        found[method.name] = asked | {"images_per_s": rate}
+        write_json(path, known | found)
+    return {name: entry["images_per_s"] for name, entry in found.items()}
+
+
+def median_s(score: Callable[[], None]) -> float:
+    """Median seconds of a call, after one that does not count."""
+    score()
+    times: list[float] = []
+    while not times or (len(times) < REPEATS and sum(times) < LONGEST_S):
+        start = time.perf_counter()
+        score()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def scorer(
+    exp: Experiment, method: Method, cases: Sequence[Case], fold: int | None
+) -> Callable[[], None] | None:
+    """A call that scores all cases once, with the weights loaded; None if there is no such call."""
+    if method.family == "head":
+        return _head_scorer(exp, method, cases, fold)
+    if method.family == "rule":
+        return _rule_scorer(exp, method, cases, fold)
+    return _trained_scorer(exp, method, cases, fold)
+
+
+def _head_scorer(
+    exp: Experiment, method: Method, cases: Sequence[Case], fold: int | None
+) -> Callable[[], None]:
+    device = pick_device()
+    network, _ = load_classifier(head_folder(exp.run, method, fold))
+    layout = memory_format(exp.recipe.image.spatial_dims, device)
+    network = network.to(device).to(memory_format=layout).eval()
+    size = exp.recipe.predict.batch_size
+
+    def score() -> None:
+        for batch in eval_batches(cases, exp.recipe, batch_size=size, with_target=False):
+            if batch.case_id:
+                with torch.inference_mode():
+                    raw = network(batch.image.to(device, memory_format=layout))
+                _first(raw).float().cpu()
+
+    return score
+
+
+def _rule_scorer(
+    exp: Experiment, method: Method, cases: Sequence[Case], fold: int | None
+) -> Callable[[], None]:
+    engine = load_engine(exp.run.stage("segment", fold=fold), exp.recipe)
+    summarizer = find_summarizer(method.base)[1]
+    settings = exp.recipe.summarize
+    options = {option: getattr(settings, option) for option in summarizer.options}
+
+    def score() -> None:
+        rows: list[Mapping[str, Any]] = []
+        for group in logit_groups(engine, cases):
+            for found in case_rows(engine, group, fold=fold, maps=None):
+                rows += found.rows if isinstance(found, CaseRows) else []
+        made = make_statistics(rows)
+        for finding in exp.table.findings:
+            summarizer.score(made, finding=finding, **options)
+
+    return score
+
+
+def _trained_scorer(
+    _exp: Experiment, _method: Method, _cases: Sequence[Case], _fold: int | None
+) -> Callable[[], None] | None:
+    """Not measured: a trained summarizer has no call of its own yet that only scores."""
+    return None
+
+
+def _first(raw: Any) -> torch.Tensor:  # noqa: ANN401 (a head may return several tensors)
+    return raw if isinstance(raw, torch.Tensor) else raw[0]
+
+
+def _weights(exp: Experiment, method: Method, fold: int | None) -> str:
+    is_head = method.family == "head"
+    folder = head_folder(exp.run, method, fold) if is_head else exp.run.stage("segment", fold=fold)
+    return sha256_of(folder / "model.safetensors")
