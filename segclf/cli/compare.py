@@ -10,6 +10,7 @@ from segclf import options as opt
 from segclf.cli.app import app
 from segclf.closing import announce
 from segclf.console import answer
+from segclf.core.errors import UsageError
 
 Methods = Annotated[
     list[str] | None,
@@ -51,6 +52,13 @@ def compare(
     overrides = [*(sets or ()), *settings_of(None, False, None, None, None, margin)]
     overrides += _folds(config, run, overrides) if folds else []
     exp = new_experiment(config, manifest, run, overrides)
+    if folds and exp.folds() == [None]:
+        raise UsageError(
+            "the manifest says which cases train and which test, so there are no folds.",
+            where="--folds",
+            expected="a manifest without a column of the role split",
+            fix="leave out --folds, or that column",
+        )
     announce(exp)
     from segclf.study import compare as study  # torch: seconds, paid once the run is found
     from segclf.study.compare_output import comparison_text

@@ -55,7 +55,7 @@ def summarize_rules(
 def gather_scores(
     methods: Sequence[Method], finished: Finished, *, steps: int | None = None
 ) -> list[pd.DataFrame]:
-    """The score tables of all methods, seeds and folds; findings that all methods have.
+    """The score tables of all methods, seeds and folds.
 
     Args:
         methods: Which ones.
@@ -66,11 +66,17 @@ def gather_scores(
     for method in methods:
         for seed, exp in finished.get(method.name, {}).items():
             for path in score_files(exp, method, steps=steps):
-                scores = read_scores(path)
-                is_asked = scores["finding"].isin(list(exp.table.findings))
                 name = method.name + (AT_TIME if steps else "")
-                tables.append(scores[is_asked].assign(method=name, seed=seed))
+                tables.append(read_scores(path).assign(method=name, seed=seed))
     return tables
+
+
+def comparable(tables: Sequence[pd.DataFrame], findings: Sequence[str]) -> pd.DataFrame:
+    """The rows of the manifest's findings, and of classes that several methods tell apart."""
+    scores = pd.concat(tables, ignore_index=True)
+    n_methods = scores.groupby("finding")["method"].nunique()
+    shared = [str(name) for name, n in n_methods.items() if n > 1]
+    return scores[scores["finding"].isin([*findings, *shared])].reset_index(drop=True)
 
 
 def score_files(exp: Experiment, method: Method, *, steps: int | None = None) -> list[Path]:
@@ -103,7 +109,7 @@ def judge(
         names: Methods in their order; () takes those of `methods`.
     """
     names = names or [method.name for method in methods]
-    if not tables:
+    if not tables or comparable(tables, exp.table.findings).empty:
         return []
     families = {method.name: method.family for method in methods}
     ran = [name for name in names if finished.get(name)]
@@ -111,7 +117,7 @@ def judge(
     statistics = read_statistics(predicted_folders(next(iter(masks.values())))) if masks else None
     sizes, size_roles = target_sizes(statistics)
     evaluation = evaluate_methods(
-        pd.concat(tables, ignore_index=True),
+        comparable(tables, exp.table.findings),
         exp.table.frame,
         exp.recipe,
         sizes=sizes,

@@ -127,11 +127,11 @@ def shortcut_sentences(
             continue
         gap = f"aligned minus robust AUROC {_n(row['estimate'])}"
         gap += f", {_n(row['lo'])} to {_n(row['hi'])}"
-        verb = "follows"
+        follows = f"follows {shortcut}"
         if row["method"] in with_masks:
-            verb = "relearned, although masks taught it,"
+            follows = f"relearned {shortcut}, although masks taught it"
         if row["lo"] > limit:
-            yield f"The ranking of {name} {verb} {shortcut} ({gap}: all above {limit:g})."
+            yield f"The ranking of {name} {follows} ({gap}: all above {limit:g})."
         elif row["lo"] > 0:
             yield (
                 f"The ranking of {name} leans on {shortcut} ({gap}: above 0, but not all above "

@@ -1,0 +1,96 @@
+"""Costs by hand: labels, masks, steps and CPU-seconds of a tiny manifest."""
+
+import json
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from segclf.core.config import make_recipe
+from segclf.core.records import Case, MaskSource, MaskState
+from segclf.core.runs import Run
+from segclf.study.compare_costs import count_truth, method_costs, steps_at_time, used_truth
+from segclf.study.compare_methods import Method
+
+NAN = float("nan")
+TAU, SOFTMAX = Method("tau", "rule", "tau"), Method("softmax", "head", "softmax")
+INIT = Method("softmax-init", "head", "softmax")
+ON_VAL, FC = Method("fc-val", "trained", "fc"), Method("fc", "trained", "fc")
+DRAWN, EMPTY, UNKNOWN = MaskState.DRAWN, MaskState.EMPTY, MaskState.UNKNOWN
+ROWS = [
+    ("a", "train", 1.0, DRAWN), ("b", "train", 1.0, UNKNOWN), ("c", "train", 0.0, EMPTY),
+    ("d", "train", 0.0, EMPTY), ("e", "train", NAN, DRAWN), ("f", "val", 1.0, DRAWN),
+    ("g", "val", 0.0, EMPTY), ("h", "test", 1.0, DRAWN), ("i", "train", 0.0, EMPTY),
+]  # fmt: skip
+
+
+@pytest.fixture
+def exp(tmp_path):
+    cases = tuple(
+        Case(name, (), (MaskSource(state),), (label,), patient_id=name)
+        for name, _, label, state in ROWS
+    )
+    frame = pd.DataFrame({"case_id": [r[0] for r in ROWS], "split": [r[1] for r in ROWS]})
+    frame["fold"] = pd.array([pd.NA] * len(frame), dtype="Int64")
+    run = Run(tmp_path / "runs" / "tiny")
+    for network, steps, cpu_s in (("segment", 10, 8.0), ("classify/softmax", 10, 4.0)):
+        folder = run.path / network
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text(json.dumps({"n_steps": steps}))
+        (folder / "cost.json").write_text(json.dumps({"cpu_s": cpu_s}))
+        (folder / "quarantine.jsonl").write_text(json.dumps({"case_id": "i"}) + "\n")
+    table = SimpleNamespace(cases=cases, findings=("lesion",), frame=frame)
+    recipe = make_recipe({"manifest": "m.csv"}, where="test")
+    return SimpleNamespace(table=table, split=frame, run=run, recipe=recipe, folds=lambda: [None])
+
+
+def test_labels_and_masks_are_counted_by_their_state(exp):
+    assert count_truth(exp.table.cases) == {"labels": 8, "drawn_masks": 4, "free_masks": 4}
+
+
+def test_each_family_uses_its_own_truth_without_the_cases_set_aside(exp):
+    val = {"val_labels": 2}
+    masks = {"drawn_masks": 2, "free_masks": 2}
+    assert used_truth(exp, TAU, None) == {"labels": 2, **masks, **val}
+    assert used_truth(exp, SOFTMAX, None) == {
+        "labels": 4, "drawn_masks": 0, "free_masks": 0, **val,
+    }  # fmt: skip
+    assert used_truth(exp, FC, None) == {"labels": 4, **masks, **val}
+    assert used_truth(exp, ON_VAL, None) == {"labels": 4, **masks, **val}  # 2 free and 2 of val
+
+
+def test_time_and_steps_are_those_of_all_networks_that_a_method_needs(exp):
+    tau, softmax = method_costs({0: exp}, TAU), method_costs({0: exp}, SOFTMAX)
+    assert (tau["cpu_s"], tau["steps"]) == (8.0, 10)
+    assert (softmax["cpu_s"], softmax["steps"]) == (4.0, 10)
+    folder = exp.run.path / "summarize" / "fc"
+    folder.mkdir(parents=True)
+    (folder / "summarizer.json").write_text(json.dumps({"cpu_s": 1.5, "steps": 3}))
+    fc = method_costs({0: exp}, FC)
+    assert (fc["cpu_s"], fc["steps"]) == (9.5, 13)
+    assert fc["parts"] == {
+        "segmenter": {"steps": 10, "cpu_s": 8.0},
+        "fc": {"steps": 3, "cpu_s": 1.5},
+    }
+
+
+def test_costs_that_were_not_recorded_are_missing_and_not_0(exp):
+    (exp.run.path / "segment" / "cost.json").unlink()
+    assert method_costs({0: exp}, TAU)["cpu_s"] is None
+
+
+def test_cheaper_heads_get_as_many_steps_as_fit_the_time_of_the_segmenter(exp):
+    costs = {m.name: method_costs({0: exp}, m) for m in (TAU, SOFTMAX)}
+    steps, aim, why = steps_at_time([TAU, SOFTMAX], costs, steps=10)
+    assert (steps, aim, why) == ({"softmax": 20}, 8.0, "")
+    costs["softmax"]["cpu_s"] = 7.9
+    assert steps_at_time([TAU, SOFTMAX], costs, steps=10)[::2] == ({}, "no head is cheaper")
+    costs["softmax"]["cpu_s"] = None
+    _, aim, why = steps_at_time([TAU, SOFTMAX], costs, steps=10)
+    assert (aim, why) == (None, "no head has a recorded training time")
+
+
+def test_without_a_segmenter_the_dearest_head_sets_the_time():
+    sigmoid = Method("sigmoid", "head", "sigmoid")
+    costs = {"softmax": {"cpu_s": 2.0}, "sigmoid": {"cpu_s": 5.0}}
+    assert steps_at_time([SOFTMAX, sigmoid], costs, steps=100)[:2] == ({"softmax": 250}, 5.0)

@@ -1,0 +1,169 @@
+"""Sentences say what the tests show: each verdict, what is missing, and what to keep in mind."""
+
+import pytest
+
+from segclf.study.compare_words import conclusion, difference_sentence, phrase, shortcut_sentences
+
+PHRASES = {"tau": "segmentation with tau", "softmax": "softmax", "joint": "joint"}
+
+
+def comparison(difference, lo, hi, p, verdict, **more):
+    row = {"metric": "auroc", "group": "all", "first": "tau", "second": "softmax"}
+    row |= {"difference": difference, "lo": lo, "hi": hi, "p": p, "p_adjusted": p}
+    row |= {"verdict": verdict, "margin": None, "p_equivalence_adjusted": None, "reason": ""}
+    row |= {"n_cases": 258, "n_patients": 15, "n_positive": 12, "n_negative": 30}
+    return row | more
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            comparison(0.041, 0.012, 0.070, 0.0031, "better"),
+            "On 258 test cases of 15 patients, segmentation with tau was better than softmax by "
+            "0.041 AUROC (0.012 to 0.070; adjusted p 0.003).",
+        ),
+        (
+            comparison(-0.041, -0.070, -0.012, 0.0001, "worse"),
+            "On 258 test cases of 15 patients, segmentation with tau was worse than softmax by "
+            "0.041 AUROC (0.012 to 0.070; adjusted p < 0.001).",
+        ),
+        (
+            comparison(-0.006, -0.031, 0.018, 0.61, "inconclusive"),
+            "On 258 test cases of 15 patients, no difference in AUROC between segmentation with "
+            "tau and softmax could be shown (difference -0.006, -0.031 to 0.018; adjusted p "
+            "0.610).",
+        ),
+        (
+            comparison(-0.006, -0.031, 0.018, 0.61, "inconclusive", margin=0.03),
+            "On 258 test cases of 15 patients, no difference in AUROC between segmentation with "
+            "tau and softmax could be shown (difference -0.006, -0.031 to 0.018; adjusted p "
+            "0.610), nor that they differ by less than the declared margin of 0.03.",
+        ),
+        (
+            comparison(
+                0.002, -0.01, 0.014, 0.7, "equivalent", margin=0.03, p_equivalence_adjusted=0.0201
+            ),
+            "On 258 test cases of 15 patients, segmentation with tau and softmax were equivalent "
+            "in AUROC: they differ by less than the declared margin of 0.03 (difference 0.002, "
+            "-0.010 to 0.014; adjusted p of equivalence 0.020).",
+        ),
+        (
+            comparison(None, None, None, None, "", reason="fewer than 5 patients of a class"),
+            "On 258 test cases of 15 patients, segmentation with tau and softmax cannot be "
+            "compared in AUROC: fewer than 5 patients of a class.",
+        ),
+        (
+            comparison(0.1, None, None, None, "", reason="no interval: 3 of 100 are defined"),
+            "On 258 test cases of 15 patients, no difference in AUROC between segmentation with "
+            "tau and softmax could be shown (difference 0.100; no interval: 3 of 100 are defined).",
+        ),
+        (
+            comparison(0.04, 0.01, 0.07, 0.02, "better", n_cases=1, n_patients=1),
+            "On 1 test case of 1 patient, segmentation with tau was better than softmax by 0.040 "
+            "AUROC (0.010 to 0.070; adjusted p 0.020).",
+        ),
+    ],
+    ids=["better", "worse", "open", "open, margin", "equivalent", "undefined", "bare", "one"],
+)
+def test_a_sentence_says_what_the_test_shows(row, said):
+    assert difference_sentence(row, PHRASES, "patient") == said
+
+
+def test_robust_auroc_is_said_with_the_cases_that_it_rests_on():
+    row = comparison(0.4, 0.3, 0.5, 0.001, "better", group="robust")
+    assert difference_sentence(row, PHRASES, "patient", shortcut="tube").startswith(
+        "On positives without tube against negatives with it (12 positive, 30 negative), "
+        "segmentation with tau was better than softmax by 0.400 robust AUROC"
+    )
+
+
+def gap(method, estimate, lo, hi, reason=""):
+    row = {"method": method, "quantity": "aligned - robust", "shortcut": "tube"}
+    return row | {"estimate": estimate, "lo": lo, "hi": hi, "reason": reason}
+
+
+@pytest.mark.parametrize(
+    ("row", "margin", "said"),
+    [
+        (
+            gap("softmax", 0.5, 0.4, 0.6),
+            None,
+            "The ranking of softmax follows tube (aligned minus robust AUROC 0.500, 0.400 to "
+            "0.600: all above 0.1).",
+        ),
+        (
+            gap("joint", 0.5, 0.4, 0.6),
+            None,
+            "The ranking of joint relearned tube, although masks taught it (aligned minus",
+        ),
+        (
+            gap("tau", 0.05, 0.01, 0.09),
+            None,
+            "The ranking of segmentation with tau leans on tube (aligned minus robust AUROC 0.050, "
+            "0.010 to 0.090: above 0, but not all above 0.1).",
+        ),
+        (gap("tau", 0.05, 0.04, 0.09), 0.03, "The ranking of segmentation with tau follows tube"),
+        (
+            gap("tau", 0.01, -0.02, 0.04),
+            None,
+            "That the ranking of segmentation with tau leans on tube could not be shown (aligned "
+            "minus robust AUROC 0.010, -0.020 to 0.040); a lean of 0.1 is excluded.",
+        ),
+        (
+            gap("tau", 0.01, -0.2, 0.2),
+            None,
+            "That the ranking of segmentation with tau leans on tube could not be shown (aligned "
+            "minus robust AUROC 0.010, -0.200 to 0.200).",
+        ),
+        (gap("tau", -0.3, -0.4, -0.2), None, "The ranking of segmentation with tau leans against"),
+        (
+            gap("tau", None, None, None, "robust: 2 positive patients (fewer than 5)"),
+            None,
+            "Whether the ranking of segmentation with tau follows tube cannot be estimated: "
+            "robust: 2 positive patients (fewer than 5).",
+        ),
+    ],
+    ids=["follows", "relearned", "leans", "margin", "excluded", "open", "against", "undefined"],
+)
+def test_a_ranking_follows_the_shortcut_only_if_the_whole_interval_says_so(row, margin, said):
+    (text,) = shortcut_sentences([row], PHRASES, margin=margin, with_masks=["joint"])
+    assert text.startswith(said)
+
+
+SETTINGS = {
+    "unit": "patient", "n_seeds": 1, "margin": None, "shortcut": "tube", "with_masks": (),
+}  # fmt: skip
+
+
+def test_one_training_says_that_the_spread_over_trainings_is_not_known():
+    found = {"differences": [comparison(0.04, 0.01, 0.07, 0.02, "better")], "robust": []}
+    text = " ".join(conclusion(found, PHRASES, SETTINGS)["To be kept in mind"])
+    assert "trained once" in text
+    assert "is not known" in text
+    text = " ".join(conclusion(found, PHRASES, SETTINGS | {"n_seeds": 5})["To be kept in mind"])
+    assert "means over 5 trainings" in text
+    assert "trained once" not in text
+
+
+def test_without_two_finished_methods_nothing_is_concluded():
+    found = conclusion({"differences": [], "robust": []}, PHRASES, SETTINGS)
+    assert found["Which method is better?"] == [
+        "The reference and another method have to finish before anything can be compared."
+    ]
+
+
+def test_no_sentence_uses_words_that_the_tests_cannot_carry():
+    rows = [comparison(d, d - 0.1, d + 0.1, 0.01, v) for d, v in ((0.2, "better"), (-0.2, "worse"))]
+    rows += [comparison(0.2, 0.1, 0.3, 0.01, "better", group="robust")]
+    gaps = [gap("tau", 0.0, -0.1, 0.05), gap("joint", 0.5, 0.4, 0.6)]
+    found = conclusion({"differences": rows, "robust": gaps}, PHRASES, SETTINGS)
+    text = " ".join(sentence for own in found.values() for sentence in own).lower()
+    for word in ("unbiased", "because", "causes", "proves", "debiased", "significant", "diagnos"):
+        assert word not in text
+
+
+def test_families_are_told_apart_in_words():
+    assert phrase("tau", "rule") == "segmentation with tau"
+    assert phrase("fc", "trained") == "segmentation with the trained summarizer fc"
+    assert phrase("softmax", "head") == "softmax"
