@@ -17,6 +17,7 @@ from segclf.report.compare_tables import (
     FAMILIES,
     cells_table,
     costs_table,
+    maps_table,
     results_table,
     time_table,
 )
@@ -147,6 +148,10 @@ def _finding(
     yield from tables(
         where(found["out_of_fold"], metric="auroc", group_column="all"), methods_table, caption
     )
+    if methods is result["methods"]:
+        yield from tables(
+            where(result["maps"], finding=found["finding"]), maps_table, f"{name}: maps of images"
+        )
     robust = tables(found["robust"], robust_table, f"{name}: AUROC and the shortcut")
     yield from fold("AUROC and the shortcut", robust)
     masks = tables(

@@ -90,6 +90,24 @@ def costs_table(methods: Sequence[Entry], *, caption: str) -> Table:
     return Table(caption, names, rows, notes, foot)
 
 
+def maps_table(rows: Sequence[Entry], *, caption: str) -> Table:
+    """How well the mean of a map ranks the cases that a head was fitted on, and new ones."""
+    table = [
+        [
+            head(row["method"]),
+            Cell(number(row["auroc_fitted"])),
+            Cell(number(row["auroc_validation"])),
+        ]
+        for row in rows
+    ]
+    foot = [
+        "Maps of images that the segmenter was trained on are better than those of new images; "
+        "what is fitted on them expects too much. -oof is fitted on maps of held-out folds."
+    ]
+    names = ["fitted", "AUROC of mean probability, cases to fit on", "validation cases"]
+    return Table(caption, names, table, foot=foot)
+
+
 def time_table(again: Entry, costs: Mapping[str, Entry], *, caption: str) -> Table:
     """The heads that were trained again: steps and CPU-seconds of both trainings."""
     rows = []

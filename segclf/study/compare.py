@@ -104,6 +104,12 @@ def compare(
         if equal_time
         else {"state": f"{NOT_RUN}: left out by --no-equal-time", "findings": []},
     }
+    result["maps"] = [
+        row
+        for method in chosen
+        if method.family == "trained"
+        for row in costs.map_optimism(finished[method.name], method)
+    ]
     result |= {"cells": table.rows(), "exit_code": _exit_code(table, exps)}
     result["outputs"] = write_outputs(folder, result)
     note_stage(exp, FOLDER)

@@ -153,7 +153,9 @@ def train_cell(cell: Cell, exp: Experiment, title: str) -> None:
         if cell.method is None:
             pipeline.train_seg(exp, on_event, fold=cell.fold, resume=True)
         elif cell.method.family == "trained":
-            pipeline.summarize_masks(with_method(exp, cell.method), cell.method.base)
+            pipeline.summarize_masks(
+                with_method(exp, cell.method), cell.method.base, on_event=on_event
+            )
         else:
             exp = with_method(exp, cell.method)
             if cell.steps is not None:
@@ -165,7 +167,7 @@ def with_method(exp: Experiment, method: Method) -> Experiment:
     """The experiment with the settings that the method changes, for this call alone."""
     changes = {name: dict(values) for name, values in method.settings.items()}
     if method.family == "head" and method.name.endswith(INIT):
-        changes["classify"]["init_from"] = exp.run.path.as_posix()
+        changes["classify"]["init_from"] = exp.run.path.name
     recipe = exp.recipe.model_copy(
         update={
             name: getattr(exp.recipe, name).model_copy(update=values)

@@ -8,6 +8,7 @@ from typing import Any
 from segclf.core.atomic import read_json
 from segclf.core.records import Case, MaskState
 from segclf.core.runs import Run
+from segclf.core.scoretable import RECORD
 from segclf.experiment import Experiment
 from segclf.manifest import cases_of
 from segclf.study.compare_cells import at_time
@@ -47,7 +48,10 @@ def used_truth(exp: Experiment, method: Method, fold: int | None) -> Row:
     if method.family == "rule":
         truth["labels"] = truth["free_masks"]
     if method.fits_on_val:
-        truth["labels"] = truth["free_masks"] + of_val["labels"]
+        heads = [head for head in trained_heads(exp, method) if head["fold"] == fold]
+        n_fitted = sum(sum(head["n_labels"].values()) for head in heads)
+        truth["labels"] = truth["free_masks"] + n_fitted
+        of_val["labels"] -= n_fitted
     return truth | {"val_labels": of_val["labels"]}
 
 
@@ -77,7 +81,8 @@ def method_costs(
             card = network_cost(head_folder(run, method, fold))
             parts.setdefault(method.name, []).append(card)
     if method.family == "trained":
-        parts[method.name] = [trained_cost(exp, method) for exp in exps.values()]
+        heads = [head for exp in exps.values() for head in trained_heads(exp, method)]
+        parts[method.name] = [trained_cost(head) for head in heads]
     means = {
         part: {name: _mean([card[name] for card in cards]) for name in ("steps", "cpu_s")}
         for part, cards in parts.items()
@@ -88,15 +93,39 @@ def method_costs(
     return row
 
 
-def trained_cost(exp: Experiment, method: Method) -> Row:
-    """Steps and CPU-seconds per fold of a trained summarizer, from its record."""
-    path = exp.run.stage("summarize", method.name) / "summarizer.json"
-    record = read_json(path) if path.is_file() else {}
-    found = {"steps": record.get("steps", record.get("n_steps")), "cpu_s": record.get("cpu_s")}
-    n_folds = len(exp.folds())
-    if found["cpu_s"] is not None:
-        found["cpu_s"] /= n_folds  # one record for all folds
-    return found
+def trained_heads(exp: Experiment, method: Method) -> list[Row]:
+    """What the record of a trained summarizer says about its head of each fold."""
+    path = exp.run.stage("summarize", method.name) / RECORD
+    return read_json(path).get("heads", []) if path.is_file() else []
+
+
+def trained_cost(head: Row) -> Row:
+    """Steps and CPU-seconds of a head: making its maps, fitting it, and inner segmenters."""
+    times = [head.get("cpu_s"), head.get("read_cpu_s"), *head.get("inner_cpu_s", ())]
+    # what is fitted by a formula takes no steps
+    return {"steps": head.get("n_steps") or 0, "cpu_s": _sum(times)}
+
+
+def map_optimism(exps: Mapping[int, Experiment], method: Method) -> list[Row]:
+    """How well maps rank the cases that a head was fitted on, beside validation cases.
+
+    Maps of images that the segmenter was trained on are better than those of new images.
+    """
+    found: dict[str, list[tuple[float | None, float | None]]] = {}
+    for exp in exps.values():
+        for head in trained_heads(exp, method):
+            for finding, fit in head["maps"]["fit"].items():
+                of_val = head["maps"]["val"][finding]["auroc_of_mean_p"]
+                found.setdefault(finding, []).append((fit["auroc_of_mean_p"], of_val))
+    return [
+        {
+            "method": method.name,
+            "finding": finding,
+            "auroc_fitted": _mean([fit for fit, _ in pairs]),
+            "auroc_validation": _mean([val for _, val in pairs]),
+        }
+        for finding, pairs in found.items()
+    ]
 
 
 def network_cost(folder: Path) -> Row:

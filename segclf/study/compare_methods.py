@@ -59,12 +59,12 @@ class Method:
 
 
 def trained_names() -> tuple[str, ...]:
-    """Names of the summarizers that are trained, in the order of their catalog."""
+    """Names of the summarizers that are trained, in the order of their catalog; then plug-ins."""
     try:
         from segclf.summarize.trained import TRAINED  # pyright: ignore[reportMissingImports]
     except ImportError:
         return ()
-    return tuple(TRAINED)
+    return (*TRAINED, *(point.name for point in plugin_points("segclf.trained_summarizers")))
 
 
 def known_methods() -> dict[str, Method]:

@@ -15,7 +15,7 @@ from segclf.experiment import Experiment
 from segclf.stages import predicted_folders, split_frame
 from segclf.study.compare_cells import at_time
 from segclf.study.compare_costs import head_folder
-from segclf.study.compare_methods import AT_TIME, Method
+from segclf.study.compare_methods import AT_TIME, WITH_MASKS, Method
 from segclf.study.compare_table import (
     dice_rows,
     evaluate_methods,
@@ -28,7 +28,7 @@ from segclf.study.compare_words import conclusion, phrase
 Row = dict[str, Any]
 Finished = Mapping[str, Mapping[int, Experiment]]
 """Method to the seeds, with their experiments, in which it has finished."""
-DICE_AT = 0.5
+DICE_AT, SEGMENTER = 0.5, "segmenter"
 
 
 def summarize_rules(
@@ -125,7 +125,7 @@ def judge(
     )
     if folder is not None:
         write_evaluation(folder / "evaluation", evaluation)
-    overlap = masks_overlap(exp, masks)
+    overlap = overlap_of(exp, methods, masks, finished)
     with_masks = [m.name for m in methods if m.uses_masks and m.family != "rule"]
     settings = {
         "unit": evaluation.ledger["unit"],
@@ -138,11 +138,11 @@ def judge(
     confidence = exp.recipe.evaluate.confidence
     found = []
     for tables_of in finding_tables(evaluation, names, reference, confidence=confidence):
-        dice = dice_rows(overlap, tables_of["finding"]) if len(overlap) else []
-        with_dice = {m.name for m in methods if m.needs_segmenter and m.family != "head"}
-        tables_of["dice"] = dice
+        dice = {name: dice_rows(rows, tables_of["finding"]) for name, rows in overlap.items()}
+        tables_of["dice"] = [row for rows in dice.values() for row in rows]
+        source = {m.name: m.name if m.family == "head" else SEGMENTER for m in methods}
         tables_of["rows"] = [
-            {"method": name, **flat_row(name, tables_of, dice if name in with_dice else [])}
+            {"method": name, **flat_row(name, tables_of, dice.get(source.get(name, ""), ()))}
             for name in ran
         ]
         tables_of["conclusion"] = conclusion(tables_of, phrases, settings)
@@ -161,12 +161,38 @@ def segmenter_masks(methods: Sequence[Method], finished: Finished) -> dict[int, 
     }
 
 
-def masks_overlap(exp: Experiment, masks: Mapping[int, Experiment]) -> pd.DataFrame:
-    """Agreement of the segmenters' masks with the truth, over seeds and folds."""
-    if not masks:
-        return pd.DataFrame()
+def overlap_of(
+    exp: Experiment,
+    methods: Sequence[Method],
+    masks: Mapping[int, Experiment],
+    finished: Finished,
+) -> dict[str, pd.DataFrame]:
+    """Agreement of masks with the truth: of the segmenters, and of heads that make masks."""
+    found: dict[str, pd.DataFrame] = {}
+    if masks:
+        folders = [predicted_folders(one) for one in masks.values()]
+        found[SEGMENTER] = masks_overlap(exp, folders)
+    for method in methods:
+        if method.family == "head" and method.base in WITH_MASKS:
+            folders = [
+                _committed(head_folder(one.run, method, None) / "masks", one)
+                for one in finished.get(method.name, {}).values()
+            ]
+            if folders and all(folders):
+                found[method.name] = masks_overlap(exp, folders).assign(method=method.name)
+    return found
+
+
+def _committed(folder: Path, exp: Experiment) -> list[Path]:
+    """Where the statistics of a head's own masks lie, per fold."""
+    places = [folder if fold is None else folder / f"fold{fold}" for fold in exp.folds()]
+    return [place for place in places if any(place.glob("part-*.json"))]
+
+
+def masks_overlap(exp: Experiment, folders: Sequence[Sequence[Path]]) -> pd.DataFrame:
+    """Agreement of masks with the truth over seeds and folds; `folders` has those of each seed."""
     folds = exp.folds()
-    statistics = [read_statistics(predicted_folders(one)) for one in masks.values()]
+    statistics = [read_statistics(list(own)) for own in folders]
     frame = split_frame(exp.split, exp.table)
     fold = frame["fold"].fillna(0).astype("Int64")
     frames = [frame.assign(fold=fold + place * len(folds)) for place in range(len(statistics))]

@@ -18,6 +18,7 @@ from segclf.data import eval_batches
 from segclf.experiment import Experiment
 from segclf.manifest import cases_of
 from segclf.predict.engine import load_engine, logit_groups
+from segclf.predict.feed import Quarantined
 from segclf.predict.rows import CaseRows, case_rows
 from segclf.study.compare_costs import head_folder
 from segclf.study.compare_methods import Method
@@ -103,7 +104,7 @@ def _head_scorer(
             if batch.case_id:
                 with torch.inference_mode():
                     raw = network(batch.image.to(device, memory_format=layout))
-                _first(raw).float().cpu()
+                (raw if isinstance(raw, torch.Tensor) else raw[-1]).float().cpu()
 
     return score
 
@@ -129,14 +130,28 @@ def _rule_scorer(
 
 
 def _trained_scorer(
-    _exp: Experiment, _method: Method, _cases: Sequence[Case], _fold: int | None
+    exp: Experiment, method: Method, cases: Sequence[Case], fold: int | None
 ) -> Callable[[], None] | None:
-    """Not measured: a trained summarizer has no call of its own yet that only scores."""
-    return None
+    """Maps or embeddings of the frozen segmenter, and the fitted head; None if nothing was."""
+    from segclf.summarize.trained import find_trained
+    from segclf.summarize.trained.card import load_head, read_card
+    from segclf.summarize.trained.represent import restored_reader
+    from segclf.summarize.trained.store import Source, read_sources
 
+    folder = exp.run.stage("summarize", method.name, fold=fold)
+    card = read_card(folder)
+    if card is None:
+        return None
+    engine = load_engine(exp.run.stage("segment", fold=fold), exp.recipe)
+    head = load_head(folder, card, segmenter_sha256=engine.card.sha256)
+    reader = restored_reader(find_trained(method.base), card)
 
-def _first(raw: Any) -> torch.Tensor:  # noqa: ANN401 (a head may return several tensors)
-    return raw if isinstance(raw, torch.Tensor) else raw[0]
+    def score() -> None:
+        for kept in read_sources(reader, [Source(engine, cases)], lambda _n: None):
+            if not isinstance(kept, Quarantined):
+                head.scores(kept.values)
+
+    return score
 
 
 def _weights(exp: Experiment, method: Method, fold: int | None) -> str:

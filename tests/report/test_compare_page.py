@@ -89,6 +89,9 @@ RESULT = {
     "recipe": "name: tiny", "manifest_sha256": "abc", "versions": {"python": "3"},
     "hardware": {"cpu": "some"}, "methods": METHODS, "findings": [FOUND],
     "equal_time": {"state": "not run: left out by --no-equal-time", "findings": []},
+    "maps": [
+        {"method": "fc", "finding": "lesion", "auroc_fitted": 0.987, "auroc_validation": 0.912}
+    ],
     "cells": [
         {"cell": "seed 0, segment", "network": "segment", "seed": 0, "fold": None,
          "state": "done", "minutes": 0.21},
@@ -133,7 +136,7 @@ def test_the_conclusion_comes_first_and_every_part_is_there(write):
     for text in (
         "tau was better than softmax.", "data: phantom.", "Masks, by a rule", "0.850", "sex = F",
         "Not run: left out by --no-equal-time", "Robust AUROC of lesion", "For research use",
-        "1 of 2 trainings are missing.", "Holm over 2 tests", "margin of AUROC",
+        "1 of 2 trainings are missing.", "Holm over 2 tests", "margin of AUROC", "0.987",
     ):  # fmt: skip
         assert text in page, text
 

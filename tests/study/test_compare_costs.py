@@ -9,7 +9,13 @@ import pytest
 from segclf.core.config import make_recipe
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.core.runs import Run
-from segclf.study.compare_costs import count_truth, method_costs, steps_at_time, used_truth
+from segclf.study.compare_costs import (
+    count_truth,
+    map_optimism,
+    method_costs,
+    steps_at_time,
+    used_truth,
+)
 from segclf.study.compare_methods import Method
 
 NAN = float("nan")
@@ -44,6 +50,29 @@ def exp(tmp_path):
     return SimpleNamespace(table=table, split=frame, run=run, recipe=recipe, folds=lambda: [None])
 
 
+def write_record(exp, method, head):
+    folder = exp.run.path / "summarize" / method
+    folder.mkdir(parents=True)
+    (folder / "summarizer.json").write_text(json.dumps({"heads": [head]}))
+
+
+def test_inner_segmenters_and_formulas_are_counted(exp):
+    head = {"n_steps": None, "cpu_s": 1.0, "read_cpu_s": 0.5, "inner_cpu_s": [5.0, 6.0]}
+    write_record(exp, "fc-oof", head)
+    found = method_costs({0: exp}, Method("fc-oof", "trained", "fc"))
+    assert (found["cpu_s"], found["steps"]) == (20.5, 10)
+
+
+def test_maps_of_cases_to_fit_on_stand_beside_those_of_validation(exp):
+    maps = {
+        "fit": {"lesion": {"auroc_of_mean_p": 0.9}},
+        "val": {"lesion": {"auroc_of_mean_p": 0.8}},
+    }
+    write_record(exp, "fc", {"maps": maps})
+    (row,) = map_optimism({0: exp}, FC)
+    assert (row["finding"], row["auroc_fitted"], row["auroc_validation"]) == ("lesion", 0.9, 0.8)
+
+
 def test_labels_and_masks_are_counted_by_their_state(exp):
     assert count_truth(exp.table.cases) == {"labels": 8, "drawn_masks": 4, "free_masks": 4}
 
@@ -56,16 +85,15 @@ def test_each_family_uses_its_own_truth_without_the_cases_set_aside(exp):
         "labels": 4, "drawn_masks": 0, "free_masks": 0, **val,
     }  # fmt: skip
     assert used_truth(exp, FC, None) == {"labels": 4, **masks, **val}
-    assert used_truth(exp, ON_VAL, None) == {"labels": 4, **masks, **val}  # 2 free and 2 of val
+    write_record(exp, "fc-val", {"fold": None, "n_labels": {"lesion": 1}})
+    assert used_truth(exp, ON_VAL, None) == {"labels": 3, **masks, "val_labels": 1}  # 2 are free
 
 
 def test_time_and_steps_are_those_of_all_networks_that_a_method_needs(exp):
     tau, softmax = method_costs({0: exp}, TAU), method_costs({0: exp}, SOFTMAX)
     assert (tau["cpu_s"], tau["steps"]) == (8.0, 10)
     assert (softmax["cpu_s"], softmax["steps"]) == (4.0, 10)
-    folder = exp.run.path / "summarize" / "fc"
-    folder.mkdir(parents=True)
-    (folder / "summarizer.json").write_text(json.dumps({"cpu_s": 1.5, "steps": 3}))
+    write_record(exp, "fc", {"n_steps": 3, "cpu_s": 1.0, "read_cpu_s": 0.5, "inner_cpu_s": []})
     fc = method_costs({0: exp}, FC)
     assert (fc["cpu_s"], fc["steps"]) == (9.5, 13)
     assert fc["parts"] == {
