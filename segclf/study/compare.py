@@ -35,7 +35,7 @@ from segclf.study.compare_methods import (
 from segclf.study.compare_numbers import gather_scores, judge, summarize_rules
 from segclf.study.compare_output import write_outputs
 from segclf.study.compare_speed import measure_speed
-from segclf.study.compare_words import phrase
+from segclf.study.compare_words import CAUTIONS, phrase
 
 Result = dict[str, Any]
 PLAN = "plan.json"
@@ -202,6 +202,8 @@ def _at_equal_time(
     names = [*(method.name for method in rest), *(method.name + AT_TIME for method in again)]
     against = reference.name + (AT_TIME if reference.name in steps else "")
     found = judge(exp, by_name, rest, against, tables, None, names=names)
+    for one in found:
+        one["conclusion"].pop(CAUTIONS, None)  # said once
     return {"state": DONE, "aim_cpu_s": aim, "reference": against} | {
         "methods": entries,
         "findings": found,

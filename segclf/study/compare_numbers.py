@@ -15,7 +15,7 @@ from segclf.experiment import Experiment
 from segclf.stages import predicted_folders, split_frame
 from segclf.study.compare_cells import at_time
 from segclf.study.compare_costs import head_folder
-from segclf.study.compare_methods import AT_TIME, WITH_MASKS, Method
+from segclf.study.compare_methods import AT_TIME, WITH_MASKS, Method, known_methods
 from segclf.study.compare_table import (
     dice_rows,
     evaluate_methods,
@@ -126,13 +126,20 @@ def judge(
     if folder is not None:
         write_evaluation(folder / "evaluation", evaluation)
     overlap = overlap_of(exp, methods, masks, finished)
-    with_masks = [m.name for m in methods if m.uses_masks and m.family != "rule"]
+    again = [name for name in ran if name.endswith(AT_TIME)]
+    known = known_methods()
+    with_masks = [
+        name
+        for name in ran
+        if (method := known[name.removesuffix(AT_TIME)]).uses_masks and method.family != "rule"
+    ]
     settings = {
         "unit": evaluation.ledger["unit"],
         "n_seeds": max((len(finished[name]) for name in ran), default=0),
         "margin": exp.recipe.evaluate.margins.get("auroc"),
         "shortcut": exp.recipe.evaluate.shortcut or "",
         "with_masks": with_masks,
+        "leaning": again or ran,
     }
     phrases = {name: phrase(name, families.get(name, "head")) for name in ran}
     confidence = exp.recipe.evaluate.confidence

@@ -27,18 +27,20 @@ def conclusion(found: Row, methods: Mapping[str, str], settings: Row) -> dict[st
         found: `finding`, `reference`, `differences` and `robust`, rows as in the result.
         methods: Name to phrase, of every method that has numbers.
         settings: `unit`, `n_seeds`, `margin` (of AUROC, None if none was declared), `shortcut`,
-            `with_masks` (names of methods that learned from masks).
+            `with_masks` (names of methods that learned from masks), and `leaning` (methods whose
+            lean on the shortcut is said; all where it is missing).
     """
     margin = settings.get("margin")
     rows = [row for row in found["differences"] if row["metric"] == "auroc"]
     overall = [row for row in rows if row["group"] == "all"]
     robust = [row for row in rows if row["group"] == "robust"]
     unit, shortcut = settings["unit"], settings["shortcut"]
-    sentences = [difference_sentence(row, methods, unit) for row in overall]
-    misled = [difference_sentence(row, methods, unit, shortcut=shortcut) for row in robust]
+    sentences = list(_differences(overall, methods, unit))
+    misled = list(_differences(robust, methods, unit, shortcut=shortcut))
+    judged = {name: methods[name] for name in settings.get("leaning", methods)}
     leans = list(
         shortcut_sentences(
-            found["robust"], methods, margin=margin, with_masks=settings["with_masks"]
+            found["robust"], judged, margin=margin, with_masks=settings["with_masks"]
         )
     )
     nothing = "The reference and another method have to finish before anything can be compared."
@@ -51,8 +53,25 @@ def conclusion(found: Row, methods: Mapping[str, str], settings: Row) -> dict[st
     return {topic: own for topic, own in topics.items() if own}
 
 
+def _differences(
+    rows: Sequence[Row], methods: Mapping[str, str], unit: str, *, shortcut: str | None = None
+) -> Iterator[str]:
+    """One sentence per row; cases that are those of the sentence before are not told again."""
+    before = None
+    for row in rows:
+        cases = _cases(row, unit, shortcut)
+        told = "On the same cases" if cases == before else cases
+        yield difference_sentence(row, methods, unit, shortcut=shortcut, cases=told)
+        before = cases
+
+
 def difference_sentence(
-    row: Row, methods: Mapping[str, str], unit: str, *, shortcut: str | None = None
+    row: Row,
+    methods: Mapping[str, str],
+    unit: str,
+    *,
+    shortcut: str | None = None,
+    cases: str | None = None,
 ) -> str:
     """One comparison with the reference: what its test shows.
 
@@ -61,14 +80,11 @@ def difference_sentence(
         methods: Name to phrase.
         unit: The word for a patient.
         shortcut: The feature, where the row is of robust AUROC.
+        cases: How the sentence begins; None counts the cases.
     """
     first, second = methods[row["first"]], methods[row["second"]]
     metric = NAMES[row["metric"]] if shortcut is None else "robust AUROC"
-    cases = f"On {counted(int(row['n_cases']), 'test case')} of "
-    cases += counted(int(row["n_patients"]), unit)
-    if shortcut is not None:
-        n = f"{int(row['n_positive'])} positive, {int(row['n_negative'])} negative"
-        cases = f"On positives without {shortcut} against negatives with it ({n})"
+    cases = cases or _cases(row, unit, shortcut)
     if _is_missing(row["difference"]):
         reason = row["reason"] or "no value"
         return f"{cases}, {first} and {second} cannot be compared in {metric}: {reason}."
@@ -100,6 +116,14 @@ def difference_sentence(
     return text + "."
 
 
+def _cases(row: Row, unit: str, shortcut: str | None) -> str:
+    if shortcut is not None:
+        n = f"{int(row['n_positive'])} positive, {int(row['n_negative'])} negative"
+        return f"On positives without {shortcut} against negatives with it ({n})"
+    n_cases = counted(int(row["n_cases"]), "test case")
+    return f"On {n_cases} of {counted(int(row['n_patients']), unit)}"
+
+
 def shortcut_sentences(
     rows: Sequence[Row],
     methods: Mapping[str, str],
@@ -129,7 +153,7 @@ def shortcut_sentences(
         gap += f", {_n(row['lo'])} to {_n(row['hi'])}"
         follows = f"follows {shortcut}"
         if row["method"] in with_masks:
-            follows = f"relearned {shortcut}, although masks taught it"
+            follows = f"relearned {shortcut}, although it learned from masks"
         if row["lo"] > limit:
             yield f"The ranking of {name} {follows} ({gap}: all above {limit:g})."
         elif row["lo"] > 0:

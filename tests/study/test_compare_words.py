@@ -95,7 +95,7 @@ def gap(method, estimate, lo, hi, reason=""):
         (
             gap("joint", 0.5, 0.4, 0.6),
             None,
-            "The ranking of joint relearned tube, although masks taught it (aligned minus",
+            "The ranking of joint relearned tube, although it learned from masks (aligned minus",
         ),
         (
             gap("tau", 0.05, 0.01, 0.09),
@@ -144,6 +144,23 @@ def test_one_training_says_that_the_spread_over_trainings_is_not_known():
     text = " ".join(conclusion(found, PHRASES, SETTINGS | {"n_seeds": 5})["To be kept in mind"])
     assert "means over 5 trainings" in text
     assert "trained once" not in text
+
+
+def test_cases_are_counted_once_where_they_stay_the_same():
+    rows = [comparison(0.1, 0.0, 0.2, 0.01, "better", n_cases=n) for n in (258, 258, 200)]
+    found = conclusion({"differences": rows, "robust": []}, PHRASES, SETTINGS)
+    begins = [text.partition(",")[0] for text in found["Which method is better?"]]
+    assert begins == [
+        "On 258 test cases of 15 patients", "On the same cases", "On 200 test cases of 15 patients",
+    ]  # fmt: skip
+
+
+def test_leans_may_be_said_of_some_methods_alone():
+    gaps = [gap(name, 0.5, 0.4, 0.6) for name in PHRASES]
+    found = conclusion(
+        {"differences": [], "robust": gaps}, PHRASES, SETTINGS | {"leaning": ["joint"]}
+    )
+    assert len(found["Which rankings follow the shortcut?"]) == 1
 
 
 def test_without_two_finished_methods_nothing_is_concluded():
