@@ -1,0 +1,163 @@
+"""Comparisons on phantom data and on real images, and the page of what they gave.
+
+`python -m segclf.study.experiments [NAME …]` runs what is missing and writes
+`docs/comparisons.json` and, from that file alone, `docs/comparisons.md`. Finished cells are kept
+in `runs/`, so that an interrupted call goes on where it stopped.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segclf.console import say
+from segclf.core.atomic import read_json, write_json, write_text
+from segclf.core.errors import SegclfError
+from segclf.experiment import new_experiment
+from segclf.phantom import PhantomSettings, write_phantom
+from segclf.study.compare import compare
+from segclf.study.experiments_page import comparisons_page
+
+TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/comparisons.md")
+DATA = Path("runs/data")
+Entry = dict[str, Any]
+
+RULES = (
+    "tau", "mean", "max", "topk", "mean_logit", "max_logit", "topk_logit", "noisy_or", "lse",
+    "largest_component",
+)  # fmt: skip
+TRAINED = (
+    "fc", "pool_fc", "squeezenet", "resnet50", "shallow_simple", "shallow_complex", "deep_simple",
+    "deep_complex", "logistic", "boosting",
+)  # fmt: skip
+HEADS = ("softmax", "sigmoid", "metric", "joint", "softmax-init")
+SMALL = {"size_px": [64, 64], "n_cases": {"test": 600}}
+
+
+@dataclass(frozen=True)
+class Study:
+    """One comparison: on which data, of which methods, and what was expected of it."""
+
+    title: str
+    methods: tuple[str, ...]
+    phantom: Mapping[str, Any] | None = None
+    """Settings of the phantom; None takes the recipe `configs/<config>.yaml`."""
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+    n_seeds: int = 1
+    equal_time: bool = False
+    goals: tuple[tuple[str, str, str, float], ...] = field(default_factory=tuple)
+    """(method, number of its row, `>=` or `<=`, value), stated before the results."""
+
+
+STUDIES: dict[str, Study] = {
+    "phantom_shortcut": Study(
+        "Phantom with a shortcut: the tube agrees with the label in 90 % of the training images",
+        (*RULES, *TRAINED, *HEADS),
+        phantom=SMALL,
+        n_seeds=5,
+        equal_time=True,
+        goals=(
+            *((rule, "robust_auroc", ">=", 0.9) for rule in RULES),
+            ("softmax", "robust_auroc", "<=", 0.6),
+        ),
+    ),
+    "phantom_control": Study(
+        "The same without the shortcut: the tube is independent of the label",
+        ("tau", "mean", "softmax", "joint"),
+        phantom=SMALL | {"rho": {"train": 0.5, "val": 0.5, "test": 0.5}},
+        n_seeds=5,
+    ),
+    "phantom_plenty": Study(
+        "Without the shortcut, and with large, plentiful targets",
+        ("tau", "mean", "softmax", "joint"),
+        phantom=SMALL
+        | {
+            "rho": {"train": 0.5, "val": 0.5, "test": 0.5},
+            "area_fraction": 0.03,
+            "n_cases": {"train": 960, "test": 600},
+        },
+        n_seeds=5,
+    ),
+    "ct_ich_2d": Study(
+        "CT slices: intracranial haemorrhage",
+        ("mean", "tau", "deep_simple", "resnet50", "softmax", "joint"),
+        config="ct_ich_2d",
+    ),
+    "busi_lesion": Study(
+        "Breast ultrasound: lesion present",
+        ("mean", "tau", "deep_simple", "resnet50", "softmax", "joint"),
+        config="busi_lesion",
+    ),
+    "busi_malignant": Study(
+        "Breast ultrasound: malignant",
+        ("mean", "tau", "deep_simple", "resnet50", "softmax", "joint"),
+        config="busi_malignant",
+    ),
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the studies named, or all; returns the worst exit code."""
+    code = 0
+    for name in names or list(STUDIES):
+        study = STUDIES[name]
+        if study.config is not None and "SEGCLF_REALDATA" not in os.environ:
+            say(f"{name}: SEGCLF_REALDATA does not name the folder with the image sets: not run")
+            continue
+        try:
+            keep(name, run_study(name, study))
+        except SegclfError as error:
+            say(f"{name}: {error}")
+            code = max(code, int(error.exit_code))
+    return code
+
+
+def run_study(name: str, study: Study) -> Entry:
+    """Train what is missing of a study and judge it; returns its entry of the table."""
+    config = Path(f"configs/{study.config}.yaml")
+    if study.phantom is not None:
+        config = DATA / name / "recipe.yaml"
+        if not config.is_file():
+            write_phantom(config.parent, PhantomSettings.model_validate(study.phantom))
+    exp = new_experiment(config, None, name if study.phantom is not None else None, study.overrides)
+    result = compare(exp, study.methods, n_seeds=study.n_seeds, equal_time=study.equal_time)
+    kept = ("seeds", "n_folds", "steps", "reference", "shortcut", "methods", "cells", "hardware")
+    entry = {key: result[key] for key in (*kept, "versions", "unit_name", "data", "maps")}
+    entry["findings"] = [_short(found) for found in result["findings"]]
+    entry["equal_time"] = result["equal_time"] | {
+        "findings": [_short(found) for found in result["equal_time"]["findings"]]
+    }
+    rows = (
+        {row["method"]: row for row in entry["findings"][0]["rows"]} if result["findings"] else {}
+    )
+    entry["goals"] = [_checked(goal, rows) for goal in study.goals]
+    return entry
+
+
+def keep(name: str, entry: Entry) -> None:
+    """Write an entry into the table, and the page that is made from it."""
+    table = read_json(TABLE) if TABLE.is_file() else {}
+    table[name] = entry
+    write_json(TABLE, table)
+    titles = {name: study.title for name, study in STUDIES.items()}
+    write_text(PAGE, comparisons_page(table, titles))
+
+
+def _short(found: Mapping[str, Any]) -> Entry:
+    return {key: found[key] for key in ("finding", "reference", "rows", "conclusion")}
+
+
+def _checked(goal: tuple[str, str, str, float], rows: Mapping[str, Any]) -> Entry:
+    method, number, sign, bound = goal
+    value = rows.get(method, {}).get(number)
+    reached = None if value is None else bool(value >= bound if sign == ">=" else value <= bound)
+    return {"method": method, "number": number, "goal": f"{sign} {bound:g}", "value": value} | {
+        "reached": reached
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
