@@ -12,16 +12,19 @@ import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from segclf.core.config import make_recipe
 from segclf.core.errors import ConfigError, IntegrityError, StoppedError, UsageError
+from segclf.core.runs import Run
 from segclf.core.scoretable import write_scores
-from segclf.manifest import cases_of
+from segclf.io import write_image, write_mask
+from segclf.manifest import cases_of, make_split, read_manifest
 from segclf.networks import Segmenter
 from segclf.predict.engine import load_engine
 from segclf.segment import train_segmenter
 from segclf.summarize.trained import TRAINED
 from segclf.summarize.trained.parts import plan_parts
 from segclf.summarize.trained.represent import make_reader, read_kept
-from segclf.summarize.trained.run import score_other, score_own
+from segclf.summarize.trained.run import Job, score_other, score_own
 
 ONE_OF_EACH = ("pool_fc", "shallow_simple", "deep_complex", "logistic")
 NONE = [None]
@@ -284,3 +287,65 @@ def test_a_run_without_a_segmenter_says_what_to_run(a_job):
     (job.run.path / "segment" / "model.json").unlink()
     with pytest.raises(IntegrityError, match=r"no trained model[\s\S]*segclf train-seg"):
         score_own(job, table, split, NONE)
+
+
+def test_each_fold_has_its_own_head_and_scores(a_job, tmp_path):
+    job, table, one = a_job("shallow_simple")
+    swapped = one["split"].map({"train": "train", "val": "test", "test": "val"})
+    split = pd.concat([one.assign(fold=0), one.assign(split=swapped, fold=1)], ignore_index=True)
+    split["fold"] = split["fold"].astype("Int64")
+    for fold in (0, 1):
+        folder = job.run.path / "segment" / f"fold{fold}"
+        train_segmenter(table, split, job.recipe, folder, fold=fold)
+    scores, record = score_own(job, table, split, [0, 1])
+    assert scores.groupby(["fold", "split"]).size().to_dict() == {
+        (0, "test"): 8, (0, "val"): 12, (1, "test"): 12, (1, "val"): 8,
+    }  # fmt: skip
+    assert [head["fold"] for head in record["heads"]] == [0, 1]
+    assert [fit["fold"] for fit in record["fits"]] == [0, 1]
+    assert all((job.folder(fold) / "head.safetensors").is_file() for fold in (0, 1))
+    write_scores(job.run.stage("summarize", job.method), scores, record)
+    other, _ = score_other(job, table, [0, 1], tmp_path)
+    assert other.groupby("fold").size().to_dict() == {0: 36, 1: 36}
+    assert other.groupby("fold")["threshold"].first().to_list() == [
+        fit["threshold"] for fit in record["fits"]
+    ]
+
+
+def test_volumes_are_read_fitted_and_scored(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = ["case_id,image,mask,label,patient_id,split"]
+    for i, part in enumerate(["train"] * 6 + ["val"] * 4 + ["test"] * 4):
+        image, mask = rng.integers(0, 90, (8, 9, 8)).astype(np.uint8), np.zeros((8, 9, 8), np.uint8)
+        if i % 2:
+            mask[2:5, 2:5, 2:5] = 1
+            image[mask == 1] += 90
+        write_image(tmp_path / f"i{i}.nii.gz", image[None])
+        write_mask(tmp_path / f"m{i}.nii.gz", mask)
+        rows.append(f"c{i:02d},i{i}.nii.gz,m{i}.nii.gz,{i % 2},p{i},{part}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    options = {"channels": [8, 16], "strides": [2], "num_res_units": 1}
+    recipe = make_recipe(
+        {
+            "manifest": "manifest.csv",
+            "image": {"intensity": "minmax", "spatial_dims": 3},
+            "network": {"name": "monai_unet", "options": options},
+            "train": {"steps": 2, "batch_size": 2, "validate_every": 2, "warmup_steps": 0},
+            "summarize": {"grid_px": 3},
+        },
+        where="test",
+    )
+    table = read_manifest(recipe, base=tmp_path)
+    split = make_split(table, recipe.split, 0)
+    run = Run(tmp_path / "run")
+    train_segmenter(table, split, recipe, run.stage("segment"))
+    for rule, shape in (
+        ("fc", [1, 3, 3, 3]),
+        ("deep_complex", [16, 3, 3, 3]),
+        ("logistic", [1, 13]),
+    ):
+        scores, record = score_own(Job(rule, recipe, run, None), table, split, NONE)
+        assert record["heads"][0]["shape"] == shape
+        assert scores["score"].notna().sum() == 8
+    with pytest.raises(ConfigError, match="no SqueezeNet for volumes"):
+        score_own(Job("squeezenet", recipe, run, None), table, split, NONE)
