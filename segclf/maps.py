@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segclf.console import EventSink
-from segclf.core.atomic import write_json
+from segclf.core.atomic import atomic_path, write_json
 from segclf.core.catalog import lookup
 from segclf.core.config import Recipe, load_recipe
 from segclf.core.errors import DataError, UsageError
@@ -25,6 +25,8 @@ from segclf.summarize.maps import Meaning, Measure, find_maps, stream_maps
 from segclf.summarize.maps.read import Hold
 
 STATISTICS = "statistics"
+JOINED = "scores_and_columns.parquet"
+"""The score table with the manifest's other columns, for `eval-subgroups --scores … --by`."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def summarize_maps(
     }
     folder = run.stage("summarize", safe_name(method)) if run else out / safe_name(method)
     write_scores(folder, scores, record)
+    _write_joined(folder / JOINED, scores, table)
     skipped = [problem.as_dict() for problem in table.problems if problem.severity == "error"]
     write_json(folder / "skipped_rows.json", skipped)
     n_skipped = len({problem["row"] for problem in skipped})
@@ -199,6 +202,14 @@ def _held_out(
     frame = split.merge(metadata, on="case_id", how="left", validate="many_to_one")
     kept = frame.loc[frame["split"] != "train"].reset_index(drop=True)
     return kept, len(set(frame["case_id"])) - len(set(kept["case_id"]))
+
+
+def _write_joined(path: Path, scores: pd.DataFrame, table: CaseTable) -> None:
+    labels = [name for name in table.frame.columns if str(name).startswith(("label_", "class_"))]
+    taken = [name for name in scores.columns if name in table.frame.columns and name != "case_id"]
+    metadata = table.frame.drop(columns=[*labels, *taken])
+    with atomic_path(path) as part:
+        scores.merge(metadata, on="case_id", how="left").to_parquet(part, index=False)
 
 
 def _need_validation(

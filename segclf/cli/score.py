@@ -79,7 +79,7 @@ def summarize(
     from segclf.summarize.trained import is_trained
 
     if maps is not None:
-        from segclf.maps import check_hold, maps_text, summarize_maps
+        from segclf.maps import JOINED, check_hold, maps_text, summarize_maps
 
         options = {"config": config, "manifest": manifest, "overrides": sets or (), "t": t}
         with progress("maps") as on_event:
@@ -88,8 +88,7 @@ def summarize(
                 hold=check_hold(maps_hold), on_event=on_event,
             )  # fmt: skip
         text = f"{maps_text(result.record)}\n{record_text(result.record)}"
-        scores = result.folder / "scores.parquet"
-        at = f"--run {run}" if run else f"--scores {scores} --by COLUMN"
+        at = f"--run {run}" if run else f"--scores {result.folder / JOINED} --by COLUMN"
         done(result.folder, f"segclf eval-subgroups {at}", as_json, text)
         quarantined(result.n_quarantined)
         return

@@ -11,6 +11,7 @@ import pytest
 from scipy.special import expit
 
 from segclf.core.catalog import plugin_points
+from segclf.core.mapstats import extra_statistics, find_map_statistics
 from segclf.core.maskstats import MaskStatistics, make_statistics, mask_statistics
 from segclf.core.settings import SummarizeSettings
 from segclf.summarize import SUMMARIZERS, find_summarizer
@@ -28,6 +29,8 @@ CHANGES = {
 
 def statistics_of(maps):
     """Statistics of many cases; each is an array of logits (finding, *space)."""
+    needed = {name for rule in RULES for name in find_summarizer(rule)[1].needs}
+    plugins = find_map_statistics(sorted(needed))
     rows = [
         {
             "case_id": f"case{i}",
@@ -36,6 +39,7 @@ def statistics_of(maps):
             **mask_statistics(
                 expit(np.float64(np.float32(logits))), logits, px_size=1.0, component_t=0.5
             ),
+            **extra_statistics(plugins, expit(np.float64(logits)), None),
         }
         for i, case in enumerate(maps)
         for finding, logits in zip(FINDINGS, case, strict=True)

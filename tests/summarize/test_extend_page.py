@@ -1,6 +1,7 @@
 """The example of docs/extend/summarizer.md runs, as it stands on the page."""
 
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 
@@ -27,10 +28,10 @@ def module(tmp_path):
 
 
 def test_the_rule_of_the_page_scores_by_its_formula(module, statistics):
-    falling = (100 * (1 - THRESHOLDS)).astype(int)  # 96 px above 0.034, 3 px above 0.966
+    falling = (100 * (1 - THRESHOLDS)).astype(int)  # 96 px above 0.034, 50 px above 0.5
     stats = statistics([{"area": falling}, {"area": 0}, {"area": 5}])
     score = module.rule.score(stats, finding="lesion")
-    np.testing.assert_allclose(score, [3 / 96, 0.0, 1.0])
+    np.testing.assert_allclose(score, [50 / 96, 0.0, 1.0])
 
 
 def test_the_entry_point_of_the_page_makes_it_a_rule(module, statistics, cases, monkeypatch):
@@ -43,3 +44,8 @@ def test_the_entry_point_of_the_page_makes_it_a_rule(module, statistics, cases, 
         statistics([{"area": 5}]), cases(["test"], [1]), name, SummarizeSettings(), seed=0
     )
     assert (scores["method"][0], scores["score"][0]) == ("certainty", 1.0)
+
+
+def test_the_rule_of_the_page_is_that_of_the_worked_example(module):
+    example = PAGE.parent / "example_summarizer" / "src" / "segclf_example.py"
+    assert inspect.getsource(module.certainty) in example.read_text(encoding="utf-8")
