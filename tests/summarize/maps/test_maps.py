@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import nibabel as nib
@@ -15,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from segclf.core.errors import DataError, UsageError
 from segclf.core.scoretable import read_scores
 from segclf.core.statstable import read_statistics
+from segclf.experiment import new_experiment
 from segclf.io import write_image, write_mask
 from segclf.maps import maps_text, summarize_maps
 from segclf.tables import evaluate_tables
@@ -331,3 +334,43 @@ def test_a_folder_without_any_map_of_a_case_is_refused(a_folder, tmp_path):
     assert "c0.npz" in caught.value.expected
     with pytest.raises(UsageError, match="belong to no table"):
         summarize_maps(maps, "mean")
+
+
+def test_maps_of_a_runs_cases_stand_beside_its_methods_on_its_split(
+    a_folder, blob, tmp_path, monkeypatch
+):
+    manifest = a_folder(20, more={"split": None}).rename(tmp_path / "all.csv")
+    pd.read_csv(manifest).drop(columns="split").to_csv(manifest, index=False)
+    monkeypatch.chdir(tmp_path)
+    for i in range(20):
+        png(tmp_path / f"nnunet/c{i}.png", blob(i))
+    exp = new_experiment(None, manifest, "mine", ["seed=3"])
+    result = summarize_maps(tmp_path / "nnunet", "tau", run=exp.run)
+    assert result.folder == exp.run.path / "summarize" / "nnunet-tau"
+    table = read_scores(result.folder)
+    assert set(table["method"]) == {"nnunet-tau"}
+    split = exp.split.set_index("case_id")["split"]
+    assert table.set_index("case_id")["split"].to_dict() == split[split != "train"].to_dict()
+    assert "summarize/nnunet-tau" in (exp.run.path / "run.json").read_text()
+
+
+def test_the_command_scores_maps_and_says_what_was_set_aside(a_folder, blob, tmp_path):
+    manifest = a_folder(12, more={"site": ["a", "b"] * 6})
+    for i in range(12):
+        png(tmp_path / f"maps/c{i}.png", blob(i))
+    (tmp_path / "maps/c11.png").write_bytes(b"no picture")
+    command = [sys.executable, "-m", "segclf", "summarize", "--maps", "maps", "--rule", "mean"]
+    done = subprocess.run(
+        [*command, "--manifest", manifest], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 4, done.stderr
+    assert "11 cases with maps from maps/" in done.stdout
+    assert "1 set aside" in done.stdout
+    assert "Traceback" not in done.stderr
+    scores = tmp_path / "runs/maps-maps/mean/scores_and_columns.parquet"
+    assert f"--scores {scores.relative_to(tmp_path)}" in done.stdout
+    found = evaluate_tables(
+        [scores], {}, tmp_path / "judged", ("site",), None,
+        ["evaluate.n_boot=20", "evaluate.min_group=1"],
+    )  # fmt: skip
+    assert {"a", "b"} <= set(found.metrics["group"].dropna())
