@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 
 from segclf.console import EventSink
-from segclf.core.atomic import atomic_path, write_json
+from segclf.core.atomic import atomic_path, read_json, write_json
 from segclf.core.catalog import lookup
 from segclf.core.config import Recipe, load_recipe
 from segclf.core.errors import DataError, UsageError
 from segclf.core.maskstats import THRESHOLDS, MaskStatistics, threshold_index
 from segclf.core.provenance import record_stage
-from segclf.core.runs import RUNS, Run, safe_name
-from segclf.core.scoretable import write_scores
+from segclf.core.records import Case
+from segclf.core.runs import RUNS, Run, safe_name, shown
+from segclf.core.scoretable import RECORD, write_scores
 from segclf.core.statstable import read_statistics
 from segclf.manifest import CaseTable, make_split, read_fold_file, read_manifest
 from segclf.summarize import Summarizer, find_summarizer, summarize
-from segclf.summarize.maps import Meaning, Measure, find_maps, stream_maps
+from segclf.summarize.maps import FoundMaps, Meaning, Measure, find_maps, stream_maps
 from segclf.summarize.maps.read import Hold
 
 STATISTICS = "statistics"
@@ -85,27 +86,20 @@ def summarize_maps(
     name, summarizer = find_summarizer(rule)
     label = safe_name(maps.resolve().name)
     method = method or (f"{label}-{name}" if run else name)
+    out = run.stage("maps", label) if run else out or RUNS / f"maps-{label}"
+    folder = run.stage("summarize", safe_name(method)) if run else out / safe_name(method)
+    _keep_own(folder, method)
     recipe, table = _read_cases(run.config if run else config, manifest, overrides)
     frame, n_train = _held_out(table, recipe, config, run)
     _need_validation(name, summarizer, frame, t, tau)
-    wanted = set(frame["case_id"])
-    found = find_maps(maps, [c.case_id for c in table.cases], table.findings)
-    cases = [c for c in table.cases if c.case_id in wanted and c.case_id in found.of_case]
-    if not cases:
-        raise DataError(
-            f"the {len(found.of_case)} maps belong to training cases only.",
-            where="the column split, or the recipe's split",
-            expected="maps of validation or test cases",
-            fix="add maps of held-out cases",
-        )
-    out = run.stage("maps", label) if run else out or RUNS / f"maps-{label}"
+    found = find_maps(maps, [case.case_id for case in table.cases], table.findings)
     measure = Measure(
         Meaning(table.findings, dict(recipe.mask_values), hold),
         float(THRESHOLDS[threshold_index(recipe.predict.component_t)]),
         tuple(dict.fromkeys((*recipe.predict.statistics, *summarizer.needs))),
     )
     counts = stream_maps(
-        maps, found.of_case, cases, measure, out / STATISTICS,
+        maps, found.of_case, _with_maps(table, frame, found), measure, out / STATISTICS,
         n_threads=n_threads or os.cpu_count() or 1, on_event=on_event,
     )  # fmt: skip
     statistics = read_statistics(out / STATISTICS)
@@ -113,23 +107,17 @@ def summarize_maps(
     scores, record = summarize(
         statistics, frame, rule, recipe.summarize, t=t, tau=tau, seed=recipe.seed
     )
-    scores["method"] = method
     record["maps"] = {
         **counts,
         "folder": maps.resolve().name,
-        "without_a_map": len(wanted - found.of_case.keys()),
+        "without_a_map": len(set(frame["case_id"]) - found.of_case.keys()),
         "files_without_case": len(found.unmatched),
         "first_files_without_case": found.unmatched[:5],
         "training_cases_left_out": n_train,
         "hold": hold,
         "notes": notes,
     }
-    folder = run.stage("summarize", safe_name(method)) if run else out / safe_name(method)
-    write_scores(folder, scores, record)
-    _write_joined(folder / JOINED, scores, table)
-    skipped = [problem.as_dict() for problem in table.problems if problem.severity == "error"]
-    write_json(folder / "skipped_rows.json", skipped)
-    n_skipped = len({problem["row"] for problem in skipped})
+    n_skipped = _write(folder, scores.assign(method=method), record, table)
     if run is not None:
         stage = f"summarize/{folder.name}"
         record_stage(run.path / "run.json", recipe, manifest_sha256=table.sha256, stage=stage)
@@ -204,12 +192,42 @@ def _held_out(
     return kept, len(set(frame["case_id"])) - len(set(kept["case_id"]))
 
 
-def _write_joined(path: Path, scores: pd.DataFrame, table: CaseTable) -> None:
+def _keep_own(folder: Path, method: str) -> None:
+    """Refuse to write over what the run's own segmenter scored."""
+    record = folder / RECORD
+    if record.is_file() and "maps" not in read_json(record):
+        raise UsageError(
+            f"the run has its own method {method!r}.",
+            where=shown(folder),
+            expected="another name for the method whose maps these are",
+            fix=f"--name other-{method}",
+        )
+
+
+def _with_maps(table: CaseTable, frame: pd.DataFrame, found: FoundMaps) -> list[Case]:
+    """The held-out cases that have a map."""
+    wanted = found.of_case.keys() & set(frame["case_id"])
+    if not wanted:
+        raise DataError(
+            f"the {len(found.of_case)} maps belong to training cases only.",
+            where="the column split, or the recipe's split",
+            expected="maps of validation or test cases",
+            fix="add maps of held-out cases",
+        )
+    return [case for case in table.cases if case.case_id in wanted]
+
+
+def _write(folder: Path, scores: pd.DataFrame, record: dict[str, Any], table: CaseTable) -> int:
+    """Write the results; returns how many rows of the manifest name no usable case."""
+    write_scores(folder, scores, record)
     labels = [name for name in table.frame.columns if str(name).startswith(("label_", "class_"))]
     taken = [name for name in scores.columns if name in table.frame.columns and name != "case_id"]
     metadata = table.frame.drop(columns=[*labels, *taken])
-    with atomic_path(path) as part:
+    with atomic_path(folder / JOINED) as part:
         scores.merge(metadata, on="case_id", how="left").to_parquet(part, index=False)
+    skipped = [problem.as_dict() for problem in table.problems if problem.severity == "error"]
+    write_json(folder / "skipped_rows.json", skipped)
+    return len({problem["row"] for problem in skipped})
 
 
 def _need_validation(

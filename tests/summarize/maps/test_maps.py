@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from segclf.core.errors import DataError, UsageError
-from segclf.core.scoretable import read_scores
+from segclf.core.scoretable import read_scores, write_scores
 from segclf.core.statstable import read_statistics
 from segclf.experiment import new_experiment
 from segclf.io import write_image, write_mask
@@ -352,6 +352,20 @@ def test_maps_of_a_runs_cases_stand_beside_its_methods_on_its_split(
     split = exp.split.set_index("case_id")["split"]
     assert table.set_index("case_id")["split"].to_dict() == split[split != "train"].to_dict()
     assert "summarize/nnunet-tau" in (exp.run.path / "run.json").read_text()
+    summarize_maps(tmp_path / "nnunet", "tau", run=exp.run)  # again, over its own
+    write_scores(exp.run.path / "summarize" / "tau", table, {"rule": "tau"})
+    with pytest.raises(UsageError, match="has its own method 'tau'"):
+        summarize_maps(tmp_path / "nnunet", "tau", run=exp.run, method="tau")
+
+
+def test_a_folder_of_damaged_maps_gives_an_empty_table_and_every_reason(a_folder, tmp_path):
+    manifest, maps = a_folder(4), tmp_path / "maps"
+    maps.mkdir()
+    for i in range(4):
+        (maps / f"c{i}.nii.gz").write_bytes(b"")
+    result = score(maps, manifest, "tau")
+    assert len(read_scores(result.folder)) == 0
+    assert len(quarantine(result)) == result.n_quarantined == 4
 
 
 def test_the_command_scores_maps_and_says_what_was_set_aside(a_folder, blob, tmp_path):
