@@ -2,19 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Switch = Annotated[bool, Field(strict=True)]  # `no` and `0` are not taken for false
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+from segclf.core.metric_settings import MetricSettings
+from segclf.core.settings_base import Fraction, Positive, Settings, Switch
 
 
 class SplitSettings(Settings):
@@ -149,30 +140,6 @@ class SegmentSettings(Settings):
     """Share of crops of positive cases that are centred on a positive pixel."""
     bias_from_prior: Switch = True
     """Start the output bias at the logit of the share of positive pixels in training masks."""
-
-
-class MetricSettings(Settings):
-    """The head `metric`: embeddings in which images of one class lie close together."""
-
-    pairs: str | None = None
-    """Table with `case_a`, `case_b` and `similar` (1 or 0), beside the manifest. With it the
-    network learns from these pairs alone, and reads no label."""
-    loss: str = "supcon"
-    """`supcon` (supervised contrastive), `contrastive`, `triplet`, or `arcface`, which needs
-    classes."""
-    loss_options: dict[str, Any] = Field(default_factory=dict)
-    """Keyword arguments of the loss in pytorch-metric-learning."""
-    miner: Literal["batch_hard", "multi_similarity", "pair_margin"] | None = None
-    """Which pairs of a batch the loss sees; None gives it all. Needs classes."""
-    embedding_dim: Positive = 128
-    """Length of an embedding, which has norm 1."""
-    images_per_class: int = Field(default=4, ge=2)
-    """Images of each class in a batch of `train.batch_size`; each class comes equally often."""
-    rule: Literal["nearest", "knn", "centroid", "threshold"] = "threshold"
-    """Class of the nearest embedding, of most of the `k` nearest, or of the nearest class centroid;
-    `threshold` is the centroid again, but a case too far from every embedding is `unknown`."""
-    k: Positive = 5
-    """Neighbours that vote, for `knn`."""
 
 
 class ClassifySettings(Settings):
