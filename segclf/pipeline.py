@@ -70,7 +70,8 @@ def train_clf(
         if exp.recipe.classify.head == "joint" and is_first_rank():
             predict_joint(exp, on_event, fold=each)
     if is_first_rank():
-        write_head_rows(exp)
+        if exp.recipe.classify.head != "metric":  # which writes its own classes, with unknown ones
+            write_head_rows(exp)
         if exp.recipe.classify.head == "joint":
             write_joint_masks(exp)
     note_stage(exp, "classify")

@@ -71,7 +71,9 @@ def train_classifier(
     on_event = on_event if is_first_rank() else None
     head = find_head(recipe)
     if head.train is not None:
-        return head.train(table, split, recipe, folder, fold=fold, resume=resume, on_event=on_event)
+        return head.train(
+            table, split, recipe, folder, fold=fold, resume=resume, start=start, on_event=on_event
+        )
     parts, targets = labelled_parts(head, table, split, recipe, fold=fold)
     prepared = begin_training(
         parts["train"],

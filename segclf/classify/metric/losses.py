@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segclf.core.catalog import lookup
 from segclf.core.errors import ConfigError, MissingExtraError
-from segclf.core.settings import MetricSettings
+from segclf.core.metric_settings import MetricSettings
 
 Options = Mapping[str, Any]
 

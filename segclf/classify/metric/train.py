@@ -20,6 +20,7 @@ from segclf.classify.metric.pairs import Pairs, pairs_within, relations
 from segclf.classify.metric.retrieval import MOST_CASES, class_relations, retrieval_numbers
 from segclf.classify.metric.sampling import plan_classes, plan_pairs
 from segclf.classify.metric.score import Held, write_results
+from segclf.classify.start import Start, load_start
 from segclf.core.atomic import hash_of
 from segclf.core.config import Recipe
 from segclf.core.records import Case
@@ -62,6 +63,7 @@ def train_metric(
     *,
     fold: int | None = None,
     resume: bool = False,
+    start: Start | None = None,
     on_event: EventSink | None = None,
 ) -> Path:
     """Train on the train part, select on the val part, score val and test; returns `folder`.
@@ -78,6 +80,7 @@ def train_metric(
         folder: Where the model goes.
         fold: The fold whose parts are used; None without folds.
         resume: Continue an interrupted training; a finished one is left as it is.
+        start: The segmenter whose encoder it starts from, from `find_start`.
         on_event: Gets the progress as plain data.
 
     Raises:
@@ -97,13 +100,14 @@ def train_metric(
         findings=targets.names if targets else table.findings,
         table_sha256=_hash(table, truth),
         fold=fold,
+        facts={} if start is None else {"classify.init_from": start.card.sha256},
         resume=resume,
         check=partial(check_network, recipe.network, spatial_dims=recipe.image.spatial_dims),
         on_event=on_event,
     )
     if prepared is None:
         return folder
-    task = _new_task(prepared, recipe, truth, on_event)
+    task = _new_task(prepared, recipe, truth, start, on_event)
     result = fit(task, recipe, folder, resume=resume, on_event=on_event)
     if is_first_rank():
         network: MetricNetwork = task.network  # type: ignore[assignment] (from `_new_task`)
@@ -112,6 +116,7 @@ def train_metric(
             kept = replace(task, network=network.classifier)
             classes = dict(targets.classes) if targets else {}
             facts: dict[str, Any] = {"classes": classes, "size_px": recipe.image.size_px}
+            facts["init_from"] = None if start is None else start.facts
             _write_results(folder, kept, prepared, parts, recipe, truth, on_event)
             write_model(
                 folder, kept, prepared, recipe, result, head="metric", exclusive=True, **facts
@@ -134,7 +139,13 @@ def _hash(table: CaseTable, truth: Truth) -> str:
     return hash_of([table.sha256, sorted([*key, is_so] for key, is_so in truth.pairs.items())])
 
 
-def _new_task(prepared: Prepared, recipe: Recipe, truth: Truth, on_event: EventSink | None) -> Task:
+def _new_task(
+    prepared: Prepared,
+    recipe: Recipe,
+    truth: Truth,
+    start: Start | None,
+    on_event: EventSink | None,
+) -> Task:
     names = [] if truth.pairs else _names(truth.classes(prepared.train))
     number = {} if truth.pairs else _numbers(prepared.train, truth, names)
 
@@ -148,6 +159,8 @@ def _new_task(prepared: Prepared, recipe: Recipe, truth: Truth, on_event: EventS
     compared = _compared(prepared.val, truth)
     plan = _plan(prepared, recipe, truth)
     network = new_network(recipe, prepared.n_channels, len(names))
+    if start is not None:
+        load_start(network.classifier, start)
     task = make_task(
         "classify", network, prepared, recipe, loss=loss_of_batch,
         measure=_never, select_by="auroc", plan=plan, on_event=on_event,
