@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from segclf.cli import app
@@ -33,6 +35,7 @@ def run(tones, tmp_path, monkeypatch):
 def test_a_class_is_enrolled_from_a_folder_and_from_a_manifest(run, tmp_path):
     folder = tmp_path / "runs/one/classify/metric"
     assert set(read_scores(folder)["method"]) == {"metric"}
+    assert "nearest" in pd.read_parquet(folder / "classes.parquet").columns
     images = tmp_path / "white"
     images.mkdir()
     (images / "w1.png").write_bytes((tmp_path / "c33.png").read_bytes())
@@ -65,6 +68,25 @@ def test_what_cannot_be_enrolled_is_said(run, tmp_path):
         run("enroll", "--class", "new", "--images", "nowhere.csv")
     with pytest.raises(UsageError, match="the class 'dark' is in the gallery already, with 6"):
         run("enroll", "--class", "dark", "--images", "good.csv")
+
+
+def test_a_metric_head_starts_from_a_segmenter(run, tones, tmp_path):
+    for i in range(42):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:8, 4:8] = 255 * (i % 2)
+        Image.fromarray(mask).save(tmp_path / f"m{i}.png")
+    lines = (tmp_path / "manifest.csv").read_text().splitlines()
+    rows = [lines[0] + ",mask_any", *(f"{x},m{i}.png" for i, x in enumerate(lines[1:]))]
+    rows = [rows[0], *(x.replace(",,", f",{i % 2},", 1) for i, x in enumerate(rows[1:]))]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    short = ("--set", "train.steps=2", "--set", "train.validate_every=1", "--run", "two")
+    run("train-seg", "--config", "recipe.yaml", *short)
+    run("train-clf", "--run", "two", "--head", "metric", "--set", "classify.init_from=two")
+    folder = tmp_path / "runs/two/classify/metric-init"
+    assert set(read_scores(folder)["method"]) == {"metric-init"}
+    card = json.loads((folder / "model.json").read_text())
+    seg = json.loads((tmp_path / "runs/two/segment/model.json").read_text())
+    assert card["init_from"] == {"run": "two", "sha256": seg["sha256"]}
 
 
 def test_without_a_metric_head_there_is_nothing_to_enroll_into(tmp_path, monkeypatch):
