@@ -143,3 +143,26 @@ def calibrate(
         if not scores:
             then = f"segclf eval-subgroups{f' --run {run}' if run else ''}"
         done(folder, then, as_json, calibrated_text(fits))
+
+
+@app.command("infer-classes", epilog="Example: segclf infer-classes --rules rules.yaml")
+def infer_classes(
+    rules: Annotated[Path, typer.Option(help="YAML: class to {head: category}.")],
+    method: Annotated[str, typer.Option(help="Classifier of class columns.")] = "multihead",
+    config: opt.Config = None,
+    run: opt.RunName = None,
+    sets: opt.Set = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Derive classes never seen in training from the attributes that a classifier sees."""
+    from segclf.experiment import find_experiment
+    from segclf.inferring import infer_classes as infer
+    from segclf.inferring import inferred_text
+
+    exp = find_experiment(
+        config, run, sets or (), needs=f"classify/{method}/**/scores.parquet",
+        made_by=f"segclf train-clf --head {method}",
+    )  # fmt: skip
+    announce(exp)
+    folder, record = infer(exp, rules, method=method)
+    done(folder, f"read {folder / 'classes.csv'}", as_json, inferred_text(record))

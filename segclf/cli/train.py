@@ -40,14 +40,19 @@ def train_seg(
 
 
 @app.command(
-    "train-clf", epilog="Example: segclf train-clf --run my_run --set classify.head=softmax"
+    "train-clf", epilog="Example: segclf train-clf --run my_run --head softmax --init-from my_run"
 )
 def train_clf(
     config: opt.Config = None,
     manifest: opt.Manifest = None,
     run: opt.RunName = None,
     sets: opt.Set = None,
-    head: Annotated[str | None, typer.Option(help="sigmoid, softmax or metric.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="sigmoid, softmax, multihead, metric or joint.")
+    ] = None,
+    init_from: Annotated[
+        str | None, typer.Option(help="Run whose segmenter's encoder is the start.")
+    ] = None,
     pretrained: opt.Pretrained = None,
     fold: opt.Fold = None,
     resume: opt.Resume = False,
@@ -57,6 +62,7 @@ def train_clf(
     from segclf.experiment import new_experiment
 
     more = [f"classify.head={head}"] if head else []
+    more += [f"classify.init_from={init_from}"] if init_from else []
     exp = new_experiment(config, manifest, run, [*(sets or ()), *more, *start_from(pretrained)])
     announce(exp)
     from segclf import pipeline, stages  # torch: seconds, paid once the run is found

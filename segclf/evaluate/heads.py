@@ -88,7 +88,7 @@ def _metrics(
         reason = f"none of {len(cases)} test cases has a known category"
         return {**counts, **nothing, "n_absent": n_categories, "reason": reason}
     hit = truth == known["predicted"].to_numpy(str)
-    lo, hi, reason = _accuracy_interval(hit, known["patient_id"].to_numpy(), settings, seed)
+    lo, hi, reason = accuracy_interval(hit, known["patient_id"].to_numpy(), settings, seed)
     auroc, absent = _macro_auroc(rows)
     if absent:
         text = f"no AUROC of {', '.join(absent)}: not both present and absent in the test cases"
@@ -106,7 +106,7 @@ def _metrics(
     return {**counts, **values, "n_absent": len(absent), "reason": reason}
 
 
-def _accuracy_interval(
+def accuracy_interval(
     hit: np.ndarray, patient: np.ndarray, settings: EvaluateSettings, seed: int
 ) -> tuple[float, float, str]:
     """Percentile interval of the share of hits, patients drawn with replacement."""

@@ -1,0 +1,87 @@
+"""Classes by rules, end to end on a phantom whose test part has combinations of its own."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from segclf import pipeline
+from segclf.core.errors import UsageError
+from segclf.experiment import new_experiment
+from segclf.inferring import infer_classes, inferred_text
+from segclf.phantom import PhantomSettings, write_phantom
+
+FAST = (
+    "train.steps=4", "train.batch_size=4", "train.validate_every=4", "train.warmup_steps=1",
+    "network.name=monai_unet", "network.options={channels: [8, 16], strides: [2]}",
+    "classify.head=multihead", "train.precision=fp32",
+)  # fmt: skip
+RULES = """\
+truth: {truth}
+classes:
+  low: {{density: L}}
+  dense fine: {{density: [M, H], texture: fine}}
+  dense coarse: {{density: [M, H], texture: [medium, coarse]}}
+"""
+
+
+@pytest.fixture
+def exp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+    settings = {
+        "size_px": [24, 24], "n_heads": 2, "n_cases": {"train": 24, "val": 12, "test": 20},
+        "seed": 1,
+    }  # fmt: skip
+    write_phantom(tmp_path / "phantom", PhantomSettings.model_validate(settings))
+    exp = new_experiment(tmp_path / "phantom" / "recipe.yaml", None, None, FAST)
+    pipeline.train_clf(exp, lambda _event: None)
+    return exp
+
+
+def test_classes_metrics_and_rules_of_a_run(exp, tmp_path):
+    folder = exp.run.stage("classify", "multihead")
+    heads = pd.read_csv(folder / "heads.csv")
+    assert list(heads["head"]) == ["density", "texture"]
+    assert (heads["n"] == 20).all()
+    classes = pd.read_parquet(folder / "classes.parquet").query("split == 'test'")
+    assert len(classes) == 40
+    own = classes[classes["head"] == "density"]
+    assert heads["accuracy"].iloc[0] == (own["truth"] == own["predicted"]).mean()
+
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(RULES.format(truth="null"))
+    inferred, record = infer_classes(exp, rules)
+    table = pd.read_parquet(inferred / "classes.parquet").query("split == 'test'")
+    frame = exp.table.frame.set_index("case_id").loc[table["case_id"]]
+    is_low = frame["class_density"] == "L"
+    expected = is_low.map({True: "low", False: "dense coarse"})
+    expected[~is_low & (frame["class_texture"] == "fine")] = "dense fine"
+    assert list(table["truth"]) == list(expected)
+    assert record["accuracy"] == (table["predicted"].to_numpy() == expected.to_numpy()).mean()
+    assert record["n"] == 20
+    assert json.loads((inferred / "inferred.json").read_text())["accuracy"] == record["accuracy"]
+    assert record["unseen_in_training"]["reason"] == "no such test case"
+    assert f"accuracy (all): {record['accuracy']:.3f}" in inferred_text(record)
+
+
+def test_a_truth_column_may_name_classes_without_a_rule(exp, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("truth: class_density\nclasses: {L: {density: L}, H: {density: H}}\n")
+    _, record = infer_classes(exp, rules)
+    density = exp.table.frame.merge(exp.split.query("split == 'test'")["case_id"])["class_density"]
+    assert record["n"] == int(density.isin(["L", "H"]).sum())
+    assert record["n_without_rule"] == int((density == "M").sum())
+    rules.write_text(rules.read_text() + "other: true\n")
+    _, record = infer_classes(exp, rules)
+    assert (record["n"], record["n_without_rule"]) == (20, 0)
+    assert record["per_class"]["other"]["n"] == int((density == "M").sum())
+    rules.write_text("truth: class_densty\nclasses: {L: {density: L}, H: {density: H}}\n")
+    with pytest.raises(UsageError, match="no column called 'class_densty'"):
+        infer_classes(exp, rules)
+
+
+def test_a_method_without_class_columns_is_refused(exp, tmp_path):
+    with pytest.raises(UsageError, match="'sigmoid' has no scores of class columns") as caught:
+        infer_classes(exp, tmp_path / "rules.yaml", method="sigmoid")
+    assert "--head multihead" in caught.value.fix
