@@ -133,7 +133,7 @@ def _no_groups(table: CaseTable) -> NoReturn:
 def write_head_rows(exp: Experiment) -> None:
     """Metrics and decisions per class column of a classifier, beside its scores, over its folds.
 
-    `heads.csv` and `classes.parquet`; not written if it learned findings.
+    `heads.csv` and `predictions.parquet`; not written if it learned findings.
     """
     folder = exp.run.stage("classify", exp.recipe.classify.method)
     paths = [exp.run.stage("classify", folder.name, fold=fold) / "scores.parquet"
@@ -142,7 +142,7 @@ def write_head_rows(exp: Experiment) -> None:
     predictions = class_predictions(scores)
     if not len(predictions):
         return
-    with atomic_path(folder / "classes.parquet") as part:
+    with atomic_path(folder / "predictions.parquet") as part:
         predictions.to_parquet(part, index=False)
     rows = head_rows(scores, exp.recipe.evaluate, seed=exp.recipe.seed)
     with atomic_path(folder / "heads.csv") as part:

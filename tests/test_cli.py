@@ -13,7 +13,7 @@ from segclf.options import start_from
 
 COMMANDS = (
     "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "enroll", "predict",
-    "summarize", "calibrate", "eval-subgroups", "report", "compare",
+    "summarize", "calibrate", "infer-classes", "eval-subgroups", "report", "compare",
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def test_classes_metrics_and_rules_of_a_run(exp, tmp_path):
     heads = pd.read_csv(folder / "heads.csv")
     assert list(heads["head"]) == ["density", "texture"]
     assert (heads["n"] == 20).all()
-    classes = pd.read_parquet(folder / "classes.parquet").query("split == 'test'")
+    classes = pd.read_parquet(folder / "predictions.parquet").query("split == 'test'")
     assert len(classes) == 40
     own = classes[classes["head"] == "density"]
     assert heads["accuracy"].iloc[0] == (own["truth"] == own["predicted"]).mean()

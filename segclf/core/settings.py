@@ -146,7 +146,8 @@ class ClassifySettings(Settings):
     """The ordinary classifier on the same encoder."""
 
     head: str = "sigmoid"
-    """`sigmoid` (one independent output per finding) or `softmax` (exclusive)."""
+    """`sigmoid` (findings, independent), `softmax` (findings that exclude each other, or one class
+    column), `multihead` (several class columns) or `joint` (masks and findings together)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the pooled features that is dropped in each training step."""
     targets: tuple[str, ...] = ()
