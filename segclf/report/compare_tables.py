@@ -85,7 +85,7 @@ def costs_table(methods: Sequence[Entry], *, caption: str) -> Table:
         "training reads; a segmenter reads those that make a mask empty, which nobody has to "
         "draw: free masks. labels of validation: choose weights, thresholds and calibration.",
         "CPU s: processor seconds of the training, of all its parts. images/s: from file to score "
-        "on this machine, same images and batch size, one method after the other, median.",
+        "on this machine, same images and batch size, methods taking turns, median.",
     ]
     return Table(caption, names, rows, notes, foot)
 

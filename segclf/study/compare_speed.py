@@ -29,7 +29,7 @@ FILE = "speed.json"
 N_IMAGES = 64
 REPEATS = 5
 LONGEST_S = 20.0
-"""A method is repeated until this time is over, and at least once."""
+"""Rounds end when they have taken this time per method; there is at least one."""
 
 
 def measure_speed(
@@ -37,8 +37,9 @@ def measure_speed(
 ) -> dict[str, float | None]:
     """Images per second from file to score, per method; None where it is not measured.
 
-    Each is measured after a first pass that does not count; the median of several passes is
-    taken. What was measured on this machine for the same weights is kept.
+    After a first pass of each that does not count, they take turns, so that a machine that slows
+    down does so for all; the median of the turns is taken. What was measured on this machine for
+    the same weights is kept.
 
     Args:
         exp: The experiment of a seed in which the methods have finished.
@@ -54,6 +55,7 @@ def measure_speed(
     path = folder / FILE
     known: dict[str, Any] = read_json(path) if path.is_file() else {}
     found: dict[str, Any] = {}
+    scorers: dict[str, Callable[[], None]] = {}
     for method in methods:
         asked = {"machine": hardware(), "weights": _weights(exp, method, fold)}
         asked |= {"n_images": len(cases), "batch_size": exp.recipe.predict.batch_size}
@@ -61,22 +63,30 @@ def measure_speed(
         if all(before.get(name) == value for name, value in asked.items()):
             found[method.name] = before
             continue
+        found[method.name] = asked | {"images_per_s": None}
         score = scorer(exp, method, cases, fold)
-        rate = None if score is None else len(cases) / median_s(score)
-        found[method.name] = asked | {"images_per_s": rate}
-        write_json(path, known | found)
+        if score is not None:
+            scorers[method.name] = score
+    for name, seconds in median_s(scorers).items():
+        found[name]["images_per_s"] = len(cases) / seconds
+    write_json(path, known | found)
     return {name: entry["images_per_s"] for name, entry in found.items()}
 
 
-def median_s(score: Callable[[], None]) -> float:
-    """Median seconds of a call, after one that does not count."""
-    score()
-    times: list[float] = []
-    while not times or (len(times) < REPEATS and sum(times) < LONGEST_S):
-        start = time.perf_counter()
-        score()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def median_s(calls: Mapping[str, Callable[[], None]]) -> dict[str, float]:
+    """Median seconds of each call over several rounds, after one that does not count."""
+    for call in calls.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    begun = time.perf_counter()
+    for _ in range(REPEATS):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+        if time.perf_counter() - begun > LONGEST_S * len(calls):
+            break
+    return {name: statistics.median(own) for name, own in times.items()}
 
 
 def scorer(
