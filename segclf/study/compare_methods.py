@@ -8,6 +8,8 @@ from segclf.classify import HEADS
 from segclf.core.catalog import plugin_points, unknown_name
 from segclf.core.errors import UsageError
 from segclf.summarize import SUMMARIZERS, find_summarizer
+from segclf.summarize.trained import TRAINED
+from segclf.summarize.trained.table import GROUP
 
 Family = Literal["rule", "trained", "head"]
 SEGMENT = "segment"
@@ -60,11 +62,7 @@ class Method:
 
 def trained_names() -> tuple[str, ...]:
     """Names of the summarizers that are trained, in the order of their catalog; then plug-ins."""
-    try:
-        from segclf.summarize.trained import TRAINED  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return ()
-    return (*TRAINED, *(point.name for point in plugin_points("segclf.trained_summarizers")))
+    return (*TRAINED, *(point.name for point in plugin_points(GROUP)))
 
 
 def known_methods() -> dict[str, Method]:
@@ -76,16 +74,8 @@ def known_methods() -> dict[str, Method]:
     for name in trained:
         found += [Method(name + end, "trained", name) for end in ("", ON_VAL, OUT_OF_FOLD)]
     found += [Method(name, "head", name) for name in heads]
-    if can_start_from_masks():
-        found += [Method(name + INIT, "head", name) for name in heads]
+    found += [Method(name + INIT, "head", name) for name in heads]
     return {method.name: method for method in found}
-
-
-def can_start_from_masks() -> bool:
-    """Whether classifiers can start from a trained segmenter."""
-    from segclf.core.settings import ClassifySettings
-
-    return "init_from" in ClassifySettings.model_fields
 
 
 def choose_methods(names: Sequence[str] = ()) -> list[Method]:

@@ -74,9 +74,9 @@ def gather_scores(
 def comparable(tables: Sequence[pd.DataFrame], findings: Sequence[str]) -> pd.DataFrame:
     """The rows of the manifest's findings, and of classes that several methods tell apart."""
     scores = pd.concat(tables, ignore_index=True)
-    n_methods = scores.groupby("finding")["method"].nunique()
-    shared = [str(name) for name, n in n_methods.items() if n > 1]
-    return scores[scores["finding"].isin([*findings, *shared])].reset_index(drop=True)
+    pairs = scores.loc[:, ["finding", "method"]].drop_duplicates()
+    shared = pairs.loc[pairs.duplicated("finding"), "finding"]
+    return scores.loc[scores["finding"].isin([*findings, *shared])].reset_index(drop=True)
 
 
 def score_files(exp: Experiment, method: Method, *, steps: int | None = None) -> list[Path]:
