@@ -7,7 +7,7 @@ in `runs/`, so that an interrupted call goes on where it stopped.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,20 @@ from segclf.console import say
 from segclf.core.atomic import read_json, write_json, write_text
 from segclf.core.errors import SegclfError
 from segclf.experiment import new_experiment
-from segclf.phantom import PhantomSettings, write_phantom
+from segclf.phantom import PhantomSettings
 from segclf.study.compare import compare
-from segclf.study.experiments_page import comparisons_page
+from segclf.study.compare_section import compare_phantom, entry_of, section
 
 TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/comparisons.md")
 DATA = Path("runs/data")
 Entry = dict[str, Any]
+HEADER = """# Methods compared
+
+Made by `make results`; research use, not diagnosis. Each section is one `segclf compare`: one split,
+the same encoder, augmentation, steps and selection rule for all methods, random first weights,
+thresholds from validation cases. Intervals are 95 %, by patient; [compare.md](compare.md) says how
+numbers are made. What has not run reads "not run".
+"""
 
 RULES = (
     "tau", "mean", "max", "topk", "mean_logit", "max_logit", "topk_logit", "noisy_or", "lse",
@@ -45,7 +52,6 @@ class Study:
     phantom: Mapping[str, Any] | None = None
     """Settings of the phantom; None takes the recipe `configs/<config>.yaml`."""
     config: str | None = None
-    overrides: tuple[str, ...] = ()
     n_seeds: int = 1
     equal_time: bool = False
     goals: tuple[tuple[str, str, str, float], ...] = field(default_factory=tuple)
@@ -117,24 +123,15 @@ def main(names: list[str]) -> int:
 
 def run_study(name: str, study: Study) -> Entry:
     """Train what is missing of a study and judge it; returns its entry of the table."""
-    config = Path(f"configs/{study.config}.yaml")
+    options = {"n_seeds": study.n_seeds, "equal_time": study.equal_time}
     if study.phantom is not None:
-        config = DATA / name / "recipe.yaml"
-        if not config.is_file():
-            write_phantom(config.parent, PhantomSettings.model_validate(study.phantom))
-    exp = new_experiment(config, None, name if study.phantom is not None else None, study.overrides)
-    result = compare(exp, study.methods, n_seeds=study.n_seeds, equal_time=study.equal_time)
-    kept = ("seeds", "n_folds", "steps", "reference", "shortcut", "methods", "cells", "hardware")
-    entry = {key: result[key] for key in (*kept, "versions", "unit_name", "data", "maps")}
-    entry["findings"] = [_short(found) for found in result["findings"]]
-    entry["equal_time"] = result["equal_time"] | {
-        "findings": [_short(found) for found in result["equal_time"]["findings"]]
-    }
-    rows = (
-        {row["method"]: row for row in entry["findings"][0]["rows"]} if result["findings"] else {}
-    )
-    entry["goals"] = [_checked(goal, rows) for goal in study.goals]
-    return entry
+        settings = PhantomSettings.model_validate(study.phantom)
+        result = compare_phantom(DATA / name, settings, study.methods, **options)
+    else:
+        exp = new_experiment(Path(f"configs/{study.config}.yaml"), None, None, ())
+        result = compare(exp, study.methods, **options)
+    rows = {row["method"]: row for found in result["findings"][:1] for row in found["rows"]}
+    return entry_of(result) | {"goals": [_checked(goal, rows) for goal in study.goals]}
 
 
 def keep(name: str, entry: Entry) -> None:
@@ -142,12 +139,28 @@ def keep(name: str, entry: Entry) -> None:
     table = read_json(TABLE) if TABLE.is_file() else {}
     table[name] = entry
     write_json(TABLE, table)
-    titles = {name: study.title for name, study in STUDIES.items()}
-    write_text(PAGE, comparisons_page(table, titles))
+    write_text(PAGE, comparisons_page(table))
 
 
-def _short(found: Mapping[str, Any]) -> Entry:
-    return {key: found[key] for key in ("finding", "reference", "rows", "conclusion")}
+def comparisons_page(table: Mapping[str, Entry]) -> str:
+    """The page as Markdown: every study, run or not."""
+    parts = [HEADER]
+    for name, study in STUDIES.items():
+        entry = table.get(name)
+        parts += [section(study.title, entry), *_goals(entry["goals"] if entry else ())]
+    return "\n".join(parts)
+
+
+def _goals(goals: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not goals:
+        return []
+    text = ["| goal, stated before the results | value | reached |", "|---|---|---|"]
+    for goal in goals:
+        value = "not run" if goal["value"] is None else f"{goal['value']:.3f}"
+        reached = {None: "", True: "yes", False: "no"}[goal["reached"]]
+        name = goal["number"].replace("_", " ").replace("auroc", "AUROC")
+        text.append(f"| {goal['method']}: {name} {goal['goal']} | {value} | {reached} |")
+    return ["\n".join(text) + "\n"]
 
 
 def _checked(goal: tuple[str, str, str, float], rows: Mapping[str, Any]) -> Entry:
