@@ -25,10 +25,10 @@ DATA = Path("runs/data")
 Entry = dict[str, Any]
 HEADER = """# Methods compared
 
-Made by `make results`; research use, not diagnosis. Each section is one `segclf compare`: one split,
-the same encoder, augmentation, steps and selection rule for all methods, random first weights,
-thresholds from validation cases. Intervals are 95 %, by patient; [compare.md](compare.md) says how
-numbers are made. What has not run reads "not run".
+Made by `make results`; research use, not diagnosis. Each section is one `segclf compare`: one
+split, the same encoder, augmentation, steps and selection rule for all methods, random first
+weights, thresholds from validation cases. Intervals are 95 %, by patient;
+[compare.md](compare.md) says how numbers are made. What has not run reads "not run".
 """
 
 RULES = (
