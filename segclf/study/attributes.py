@@ -1,0 +1,133 @@
+"""Eight heads on one network against eight networks, and classes that rules derive from heads.
+
+Run by `python -m segclf.study.experiments phantom_heads`; finished trainings are kept.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segclf import pipeline
+from segclf.console import progress
+from segclf.core.atomic import write_text
+from segclf.core.randomness import generator
+from segclf.core.strict_yaml import dump_yaml
+from segclf.evaluate.inference.bootstrap_intervals import percentile
+from segclf.experiment import Experiment, new_experiment
+from segclf.inferring import infer_classes
+from segclf.phantom import PhantomSettings, write_phantom
+from segclf.phantom.heads import HEADS
+
+SETTINGS = {
+    "size_px": [64, 64],
+    "n_heads": 8,
+    "n_held_out": 3,
+    "missing_labels": 0.4,
+    "n_cases": {"train": 1200, "val": 300, "test": 2000},
+}
+OVERRIDES = ("train.steps=400", "classify.head=multihead")
+PAIR = ("density", "texture")
+"""The heads some of whose combinations occur in test cases alone."""
+N_RESAMPLES = 2000
+Entry = dict[str, Any]
+
+
+def run_heads(folder: Path, n_seeds: int) -> Entry:
+    """Train what is missing and compare accuracies; an entry of the table of results.
+
+    Args:
+        folder: Gets the data, unless they are there; its name is the run's.
+        n_seeds: Trainings of every network.
+    """
+    recipe = folder / "recipe.yaml"
+    if not recipe.is_file():
+        write_phantom(folder, PhantomSettings.model_validate(SETTINGS))
+    cells: dict[str, float] = {}
+    joint, single, inferred = [], [], []
+    for seed in range(n_seeds):
+        shared = (*OVERRIDES, f"seed={seed}", "split.seed=0")
+        name = f"{folder.name}-seed{seed}"
+        exp = _trained(recipe, name, shared, cells)
+        joint.append(_predictions(exp))
+        own = [
+            _trained(recipe, f"{name}-{head}", (*shared, f"classify.targets=[{head}]"), cells)
+            for head in HEADS
+        ]
+        single.append(pd.concat([_predictions(one) for one in own]))
+        rules = folder / "rules.yaml"
+        write_text(rules, dump_yaml({"classes": combinations()}))
+        inferred.append(infer_classes(exp, rules)[1])
+    entry: Entry = {"heads": accuracies(joint, single), "cells": cells, "n_seeds": n_seeds}
+    entry["difference"] = accuracy_difference(joint, single)
+    entry["unseen"] = [record["unseen_in_training"] for record in inferred]
+    entry["derived"] = [{"n": one["n"], "accuracy": one["accuracy"]} for one in inferred]
+    return entry
+
+
+def combinations() -> dict[str, dict[str, str]]:
+    """A class for every pair of categories of the first two heads."""
+    first, second = (HEADS[head][0] for head in PAIR)
+    return {f"{a}-{b}": {PAIR[0]: a, PAIR[1]: b} for a in first for b in second}
+
+
+def accuracies(joint: list[pd.DataFrame], single: list[pd.DataFrame]) -> list[Entry]:
+    """Mean accuracy over seeds of each head, by one network and by a network of its own."""
+    rows = []
+    for head in HEADS:
+        one, own = ([_hits(t[t["head"] == head]).mean() for t in ts] for ts in (joint, single))
+        n = len(joint[0][joint[0]["head"] == head])
+        rows.append({"head": head, "n": n, "multihead": _mean(one), "own": _mean(own)})
+    return rows
+
+
+def accuracy_difference(joint: list[pd.DataFrame], single: list[pd.DataFrame]) -> Entry:
+    """Mean accuracy over heads and seeds, one network minus eight, with an interval by patient."""
+    per_case = []
+    for one, own in zip(joint, single, strict=True):
+        key = ["case_id", "patient_id", "head"]
+        both = one.assign(one=_hits(one))[[*key, "one"]].merge(
+            own.assign(own=_hits(own))[[*key, "own"]], on=key, validate="one_to_one"
+        )
+        per_case.append(both.assign(difference=both["one"] - both["own"]))
+    table = pd.concat(per_case).groupby("patient_id")["difference"].agg(["sum", "count"])
+    total, count = table["sum"].to_numpy(), table["count"].to_numpy()
+    rng = generator(0, "accuracy difference")
+    draws = rng.multinomial(len(total), np.full(len(total), 1 / len(total)), N_RESAMPLES)
+    lo, hi = percentile((draws @ total) / (draws @ count), confidence=0.95)[:2]
+    return {
+        "multihead": _mean([_hits(one).mean() for one in joint]),
+        "own": _mean([_hits(own).mean() for own in single]),
+        "difference": float(total.sum() / count.sum()),
+        "lo": float(lo),
+        "hi": float(hi),
+        "n_patients": len(total),
+    }
+
+
+def _trained(
+    recipe: Path, name: str, overrides: tuple[str, ...], cells: dict[str, float]
+) -> Experiment:
+    exp = new_experiment(recipe, None, name, overrides)
+    start = time.monotonic()
+    with progress(name) as on_event:
+        pipeline.train_clf(exp, on_event, resume=True)
+    cells[name] = round((time.monotonic() - start) / 60, 2)
+    return exp
+
+
+def _predictions(exp: Experiment) -> pd.DataFrame:
+    """Decisions on test cases whose category is known."""
+    path = exp.run.stage("classify", exp.recipe.classify.method) / "predictions.parquet"
+    table = pd.read_parquet(path)
+    return table[(table["split"] == "test") & table["truth"].notna()]
+
+
+def _hits(table: pd.DataFrame) -> pd.Series:
+    return (table["predicted"] == table["truth"]).astype(float)
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values))
