@@ -62,8 +62,9 @@ def train_clf(
     from segclf.experiment import new_experiment
 
     more = [f"classify.head={head}"] if head else []
-    more += [f"classify.init_from={init_from}"] if init_from else []
-    exp = new_experiment(config, manifest, run, [*(sets or ()), *more, *start_from(pretrained)])
+    if init_from or (head and config is None):  # a run remembers where its last method began
+        more.append(f"classify.init_from={init_from or 'null'}")
+    exp = new_experiment(config, manifest, run, [*more, *(sets or ()), *start_from(pretrained)])
     announce(exp)
     from segclf import pipeline, stages  # torch: seconds, paid once the run is found
 
