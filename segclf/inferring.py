@@ -11,8 +11,8 @@ from segclf.core.atomic import atomic_path, sha256_of, write_json
 from segclf.core.catalog import unknown_name
 from segclf.core.errors import UsageError
 from segclf.core.runs import shown
-from segclf.core.scoretable import read_scores
-from segclf.evaluate.heads import accuracy_interval
+from segclf.core.scoretable import empty_scores, read_scores
+from segclf.evaluate.heads import accuracy_interval, class_predictions
 from segclf.evaluate.rules import Rules, derived_classes, read_rules, rule_truth
 from segclf.experiment import Experiment
 from segclf.stages import note_stage, split_frame
@@ -161,12 +161,19 @@ def _scores_of(exp: Experiment, method: str) -> pd.DataFrame:
     folders = [exp.run.stage("classify", method, fold=fold) for fold in exp.folds()]
     paths = [folder / "scores.parquet" for folder in folders]
     tables = [read_scores(path) for path in paths if path.is_file()]
-    scores = pd.concat(tables) if tables else pd.DataFrame({"finding": pd.Series(dtype=str)})
+    scores = pd.concat(tables) if tables else empty_scores()
     if not categories_of(scores):
         raise UsageError(
             f"the method {method!r} has no scores of class columns in this run.",
             where=shown(exp.run.stage("classify", method)),
             expected="scores.parquet with rows such as density=L",
             fix=f"run: segclf train-clf --head multihead --run {exp.run.path.name}",
+        )
+    if np.isnan(class_predictions(scores)["probability"].to_numpy(float)).any():
+        raise UsageError(
+            f"the scores of {method!r} are no probabilities, so rules cannot multiply them.",
+            where=shown(exp.run.stage("classify", method)),
+            expected="scores that add up to 1 over the categories of a head",
+            fix="use a classifier with softmax outputs: --method multihead",
         )
     return scores

@@ -7,6 +7,7 @@ import pytest
 
 from segclf import pipeline
 from segclf.core.errors import UsageError
+from segclf.core.scoretable import read_scores, write_scores
 from segclf.experiment import new_experiment
 from segclf.inferring import infer_classes, inferred_text
 from segclf.phantom import PhantomSettings, write_phantom
@@ -85,3 +86,11 @@ def test_a_method_without_class_columns_is_refused(exp, tmp_path):
     with pytest.raises(UsageError, match="'sigmoid' has no scores of class columns") as caught:
         infer_classes(exp, tmp_path / "rules.yaml", method="sigmoid")
     assert "--head multihead" in caught.value.fix
+
+
+def test_scores_that_are_no_probabilities_are_refused(exp, tmp_path):
+    folder = exp.run.stage("classify", "multihead")
+    scores = read_scores(folder)
+    write_scores(folder, scores.assign(score=scores["score"] - 0.5), {}, record_name="c.json")
+    with pytest.raises(UsageError, match="scores of 'multihead' are no probabilities"):
+        infer_classes(exp, tmp_path / "rules.yaml")

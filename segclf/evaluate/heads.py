@@ -12,6 +12,7 @@ from segclf.evaluate.inference.bootstrap_intervals import percentile
 
 CASE = ["method", "seed", "fold", "split", "case_id", "patient_id", "head"]
 RUN = ["seed", "fold"]
+SUM_TOLERANCE = 1e-4
 FLOOR = 1e-15
 """Least probability in a log loss, as in scikit-learn for float64."""
 
@@ -20,7 +21,8 @@ def class_predictions(scores: pd.DataFrame) -> pd.DataFrame:
     """One row per case and head: the true category, the most probable one, and probabilities.
 
     Columns: those of `CASE`, `predicted` and its `probability`, `truth` and `truth_probability`
-    (missing where it is not known). Ties go to the category that comes
+    (missing where it is not known). Both probabilities are missing for a method whose scores are
+    none, since they do not add up to 1. Ties go to the category that comes
     first in the alphabet. Rows of findings, whose name has no `=`, are passed over.
 
     Args:
@@ -36,6 +38,11 @@ def class_predictions(scores: pd.DataFrame) -> pd.DataFrame:
     table = best[[*CASE, "category", "score"]].merge(true, on=CASE, how="left")
     names = ["predicted", "probability", "truth", "truth_probability"]
     table = table.set_axis([*CASE, *names], axis=1)
+    total = rows.groupby(CASE)["score"].agg(["sum", "min"])
+    is_share = (total["sum"] - 1).abs().lt(SUM_TOLERANCE) & total["min"].ge(0)
+    of_method = is_share.groupby("method").all()
+    for name in ("probability", "truth_probability"):
+        table[name] = table[name].where(table["method"].map(of_method).astype(bool))
     return table.assign(**table[RUN].where(table[RUN] >= 0))
 
 
@@ -93,13 +100,16 @@ def _metrics(
     if absent:
         text = f"no AUROC of {', '.join(absent)}: not both present and absent in the test cases"
         reason = "; ".join(filter(None, [text, reason]))
+    probability = known["truth_probability"].to_numpy(float)
+    if np.isnan(probability).any():
+        reason = "; ".join(filter(None, ["no log loss: the scores are no probabilities", reason]))
     values = (
         float(hit.mean()),
         lo,
         hi,
         float(np.mean([hit[truth == name].mean() for name in np.unique(truth)])),
         auroc,
-        float(-np.log(known["truth_probability"].to_numpy(float).clip(min=FLOOR)).mean()),
+        float(-np.log(probability.clip(min=FLOOR)).mean()),
         float(np.unique(truth, return_counts=True)[1].max() / len(truth)),
     )
     values = dict(zip(names, values, strict=True))

@@ -114,3 +114,13 @@ def test_validation_cases_do_not_count(drawn):
     both.loc[both["split"] == "val", "case_id"] += "v"
     expected = head_rows(table_of(probability, truth), SETTINGS, seed=0)
     pd.testing.assert_frame_equal(head_rows(both, SETTINGS, seed=0), expected)
+
+
+def test_scores_that_are_no_probabilities_have_no_log_loss(drawn):
+    probability, truth = drawn
+    table = table_of(np.log(probability), truth)
+    (row,) = head_rows(table, SETTINGS, seed=0).to_dict("records")
+    assert np.isnan(row["log_loss"])
+    assert row["reason"] == "no log loss: the scores are no probabilities"
+    assert row["accuracy"] == accuracy_score(truth, probability.argmax(1))
+    assert class_predictions(table)["probability"].isna().all()
