@@ -34,9 +34,12 @@ def draw(n_vectors: int, n_queries: int) -> tuple[np.ndarray, np.ndarray]:
     centres = rng.standard_normal((n_classes, DIM), dtype=np.float32)
 
     def around(n: int) -> np.ndarray:
-        vectors = rng.standard_normal((n, DIM), dtype=np.float32)
-        vectors += 1.5 * centres[rng.integers(n_classes, size=n)]
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = np.empty((n, DIM), dtype=np.float32)
+        for start in range(0, n, 1000):  # drawing must not hide a search's memory
+            block = vectors[start : start + 1000]
+            rng.standard_normal(out=block, dtype=np.float32)
+            block += 1.5 * centres[rng.integers(n_classes, size=len(block))]
+            block /= np.linalg.norm(block, axis=1, keepdims=True)
         return vectors
 
     return around(n_vectors), around(n_queries)
