@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -211,6 +212,16 @@ def test_an_embedding_does_not_depend_on_its_batch_or_order(tones, tmp_path):
     np.testing.assert_allclose(together, alone, atol=1e-5)
     _, backwards, _ = embed_cases(network, cases[::-1], recipe)
     np.testing.assert_allclose(backwards[::-1], together, atol=1e-5)
+
+
+def test_a_case_of_which_nothing_is_known_changes_no_weight(tones, tmp_path):
+    table, split, recipe = tones(blank=["c0"], train={"steps": 6, "validate_every": 3})
+    one = train_classifier(table, split, recipe, tmp_path / "a")
+    less = replace(table, cases=table.cases[1:])
+    other = train_classifier(less, split[split["case_id"] != "c0"], recipe, tmp_path / "b")
+    for name in ("model.safetensors", "metrics.jsonl", "gallery.json"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    assert '"c0"' not in (one / "gallery.json").read_text()
 
 
 def test_settings_that_cannot_be_are_named(tones, tmp_path):
