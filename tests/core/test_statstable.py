@@ -160,3 +160,16 @@ def test_an_unchanged_identity_is_not_rewritten(folder):
     before = (folder / "identity.json").stat().st_mtime_ns
     write_identity(folder, IDENTITY, n_parts=2)
     assert (folder / "identity.json").stat().st_mtime_ns == before
+
+
+def test_columns_of_plug_ins_are_kept_and_missing_where_a_part_has_none(tmp_path):
+    write_identity(tmp_path, IDENTITY, n_parts=2)
+    measured = some_statistics(["a", "bb?"])
+    measured.frame["edge"] = [0.5, np.nan]
+    write_part(tmp_path, 0, measured, {"identity": hash_in(tmp_path)})
+    write_part(tmp_path, 1, some_statistics(["ccc"]), {"identity": hash_in(tmp_path)})
+    read = read_statistics(tmp_path)
+    assert read.frame["edge"].tolist() == pytest.approx([0.5, np.nan, np.nan], nan_ok=True)
+    expected = some_statistics(["a", "bb?", "ccc"])
+    pd.testing.assert_frame_equal(read.frame.drop(columns="edge"), expected.frame)
+    np.testing.assert_array_equal(read.area_curve, expected.area_curve)

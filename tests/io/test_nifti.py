@@ -9,7 +9,7 @@ import pytest
 from nibabel.orientations import aff2axcodes
 
 from segclf.core.errors import CaseError
-from segclf.io import probe, read_image, read_mask, write_image, write_mask
+from segclf.io import probe, read_image, read_mask, turn_like, write_image, write_mask
 
 
 @pytest.fixture
@@ -227,3 +227,17 @@ def test_a_mask_of_fractions_or_nan_is_refused_and_whole_floats_are_read(tmp_pat
         with pytest.raises(CaseError, match="1 values that are not whole numbers") as caught:
             read_mask(saved(tmp_path / "a.nii", whole, np.eye(4)))
         assert caught.value.reason == "bad_mask"
+
+
+def test_an_array_as_stored_is_turned_as_the_file_itself(tmp_path):
+    stored = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    affine = np.array([[0, -1.0, 0, 5], [0, 0, 2, 0], [-3, 0, 0, 9], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(stored, affine), tmp_path / "a.nii.gz")
+    own = read_image(tmp_path / "a.nii.gz")
+    turned = turn_like(tmp_path / "a.nii.gz", np.stack([stored, -stored]))
+    np.testing.assert_array_equal(turned.array, np.concatenate([own.array, -own.array]))
+    assert turned.spacing_mm == own.spacing_mm
+    np.testing.assert_array_equal(turned.affine, own.affine)
+    with pytest.raises(CaseError, match=r"\(3, 2, 4\) pixels along the stored axes") as caught:
+        turn_like(tmp_path / "a.nii.gz", np.zeros((1, 3, 2, 4)))
+    assert caught.value.reason == "map_size_differs"
