@@ -22,16 +22,20 @@ RECORDS = (RECORD, "classifier.json")
 def tables_of(run: str | None, rule: str) -> list[Path]:
     """The folders of one method's scores in a run; with folds, a classifier has several.
 
+    Scores of another manifest's cases, which have no validation cases, are not among them.
+
     Raises:
         UsageError: There is no such run, or it has no such scores.
     """
     found = find_run(
         Path(run) if run else None, needs="*/*/**/scores.parquet", made_by="segclf summarize"
     )
+    names = ("scores.parquet", "fold*/scores.parquet")
     paths = sorted(
         path
         for stage in ("summarize", "classify")
-        for path in (found.path / stage / rule).glob("**/scores.parquet")
+        for name in names
+        for path in (found.path / stage / rule).glob(name)
     )
     if paths:
         return [path.parent for path in paths]

@@ -21,9 +21,10 @@ from segclf.core.runs import RUNS, Run, safe_name, shown
 from segclf.core.scoretable import RECORD, write_scores
 from segclf.core.statstable import read_statistics
 from segclf.manifest import CaseTable, make_split, read_fold_file, read_manifest
-from segclf.summarize import Summarizer, find_summarizer, summarize
+from segclf.summarize import SUMMARIZERS, Summarizer, find_summarizer, summarize
 from segclf.summarize.maps import FoundMaps, Meaning, Measure, find_maps, stream_maps
 from segclf.summarize.maps.read import Hold
+from segclf.summarize.trained import is_trained
 
 STATISTICS = "statistics"
 JOINED = "scores_and_columns.parquet"
@@ -80,10 +81,11 @@ def summarize_maps(
         on_event: Told the progress.
 
     Raises:
-        UsageError: No manifest, or a threshold that cannot be fitted without validation cases.
+        UsageError: No manifest, no rule, or a threshold that cannot be fitted without validation
+            cases.
         DataError: The manifest cannot be used, or no map belongs to its cases.
     """
-    name, summarizer = find_summarizer(rule)
+    name, summarizer = _find_rule(rule)
     label = safe_name(maps.resolve().name)
     method = method or (f"{label}-{name}" if run else name)
     out = run.stage("maps", label) if run else out or RUNS / f"maps-{label}"
@@ -190,6 +192,18 @@ def _held_out(
     frame = split.merge(metadata, on="case_id", how="left", validate="many_to_one")
     kept = frame.loc[frame["split"] != "train"].reset_index(drop=True)
     return kept, len(set(frame["case_id"])) - len(set(kept["case_id"]))
+
+
+def _find_rule(rule: str) -> tuple[str, Summarizer]:
+    """A rule, since what is trained on a segmenter's outputs needs that segmenter."""
+    if is_trained(rule):
+        raise UsageError(
+            f"{rule!r} is trained on what the segmenter of a run says, which these maps lack.",
+            where=f"--rule {rule} with --maps",
+            expected=f"a rule: {', '.join(SUMMARIZERS)}",
+            fix="choose a rule, or leave --maps out",
+        )
+    return find_summarizer(rule)
 
 
 def _keep_own(folder: Path, method: str) -> None:

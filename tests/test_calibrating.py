@@ -125,6 +125,20 @@ def test_a_run_is_searched_for_the_method(folder, tmp_path, monkeypatch):
         tables_of("mine", "meen")
 
 
+def test_scores_of_another_manifest_keep_their_probabilities(folder, scores, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_scores(folder / "new-cases-1234", scores.query("split == 'test'"), {"fits": []})
+    head = tmp_path / "runs/mine/classify/sigmoid"
+    for fold in (0, 1):
+        table = scores[scores["fold"] == fold].reset_index(drop=True)
+        write_scores(head / f"fold{fold}", table, {"fits": []}, record_name="classifier.json")
+    assert [path.name for path in tables_of("mine", "mean")] == ["mean"]
+    assert [path.name for path in tables_of("mine", "sigmoid")] == ["fold0", "fold1"]
+    calibrate_table(head / "fold1", method="platt")
+    assert (head / "fold1/classifier.json").is_file()
+    assert not (head / "fold1/summarizer.json").exists()
+
+
 def test_what_cannot_be_done_is_said(folder):
     with pytest.raises(UsageError, match="nothing is asked for"):
         calibrate_table(folder)

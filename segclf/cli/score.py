@@ -78,10 +78,11 @@ def summarize(
     from segclf.summarize import record_text
     from segclf.summarize.trained import is_trained
 
+    overrides = [*(sets or ()), *opt.fitting(rule, fit_on, out_of_fold)]
     if maps is not None:
         from segclf.maps import JOINED, check_hold, maps_text, summarize_maps
 
-        options = {"config": config, "manifest": manifest, "overrides": sets or (), "t": t}
+        options = {"config": config, "manifest": manifest, "overrides": overrides, "t": t}
         with progress("maps") as on_event:
             result = summarize_maps(
                 maps, rule, **options, tau=tau, run=opt.split_run(run), out=out, method=name,
@@ -94,7 +95,6 @@ def summarize(
         return
     from segclf.experiment import find_experiment
 
-    overrides = [*(sets or ()), *opt.fitting(rule, fit_on, out_of_fold)]
     exp = find_experiment(
         config, run, overrides, needs="predict/own/**/part-*.json", made_by="segclf train-seg"
     )
@@ -137,12 +137,19 @@ def calibrate(
 
     example = "rule_out=sensitivity=0.95"
     points = dict(pair(text, "--operating-point", example) for text in operating_point or ())
-    for path in [scores] if scores else tables_of(run, rule):
-        folder, fits = calibrate_table(path, method=method, points=points, out=out)
-        then = f"segclf eval-subgroups --scores {folder / 'scores.parquet'} --by COLUMN"
-        if not scores:
-            then = f"segclf eval-subgroups{f' --run {run}' if run else ''}"
-        done(folder, then, as_json, calibrated_text(fits))
+    tables = [scores] if scores else tables_of(run, rule)
+    found = [
+        calibrate_table(
+            path, method=method, points=points,
+            out=out / path.name if out and len(tables) > 1 else out,
+        )
+        for path in tables
+    ]  # fmt: skip
+    folder = found[0][0] if len(found) == 1 else found[0][0].parent
+    then = f"segclf eval-subgroups --scores {folder / 'scores.parquet'} --by COLUMN"
+    if not scores:
+        then = f"segclf eval-subgroups{f' --run {run}' if run else ''}"
+    done(folder, then, as_json, calibrated_text([fit for _, fits in found for fit in fits]))
 
 
 @app.command("infer-classes", epilog="Example: segclf infer-classes --rules rules.yaml")

@@ -332,6 +332,9 @@ def test_a_folder_without_any_map_of_a_case_is_refused(a_folder, tmp_path):
     with pytest.raises(DataError, match=r"named after a case: patient9\.png") as caught:
         score(maps, manifest)
     assert "c0.npz" in caught.value.expected
+    with pytest.raises(UsageError, match="which these maps lack") as caught:
+        score(maps, manifest, "resnet50")
+    assert "a rule: tau, mean" in caught.value.expected
     with pytest.raises(UsageError, match="belong to no table"):
         summarize_maps(maps, "mean")
 
