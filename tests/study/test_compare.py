@@ -147,6 +147,31 @@ def test_a_failed_training_leaves_a_row_that_says_why(home, monkeypatch):
     assert result["equal_time"]["state"] == "not run: left out by --no-equal-time"
 
 
+def test_cases_that_were_set_aside_end_with_code_4(home):
+    path = home.home / "runs/phantom-seed1/segment/quarantine.jsonl"
+    path.write_text(json.dumps({"case_id": "train00000"}) + "\n")
+    try:
+        exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
+        result = study.compare(exp, METHODS, n_seeds=2, equal_time=False, speed=False)
+    finally:
+        path.unlink()
+    assert result["exit_code"] == 4
+
+
+def test_a_reference_that_changes_is_remembered(home):
+    exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
+    result = study.compare(exp, METHODS, reference="mean", equal_time=False, speed=False)
+    assert result["declared_references"] == ["softmax", "mean"]
+    (row,) = [
+        row
+        for row in result["findings"][0]["differences"]
+        if row["metric"] == "auroc" and row["group"] == "all"
+    ]
+    assert (row["first"], row["second"]) == ("softmax", "mean")
+    assert result["seeds"] == [0]
+    (home.folder / "plan.json").write_text(json.dumps({"methods": [], "references": ["softmax"]}))
+
+
 def test_a_seed_with_another_split_is_refused(home):
     exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
     other = with_seed(exp, 7)
