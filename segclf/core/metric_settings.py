@@ -13,9 +13,9 @@ class MetricSettings(Settings):
     pairs: str | None = None
     """Table with `case_a`, `case_b` and `similar` (1 or 0), beside the manifest. With it the
     network learns from these pairs alone, and reads no label."""
-    loss: str = "supcon"
-    """`supcon` (supervised contrastive), `contrastive`, `triplet`, or `arcface`, which needs
-    classes."""
+    loss: str | None = None
+    """`arcface` (needs classes), `supcon` (supervised contrastive), `contrastive` or `triplet`;
+    None takes `arcface` for classes and `contrastive` for pairs."""
     loss_options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the loss in pytorch-metric-learning."""
     miner: Literal["batch_hard", "multi_similarity", "pair_margin"] | None = None

@@ -85,20 +85,22 @@ class MetricLoss(nn.Module):
             MissingExtraError: pytorch-metric-learning is not installed.
         """
         super().__init__()
-        build = lookup(settings.loss, LOSSES, kind="metric loss", group="segclf.metric_losses")
+        default = "arcface" if settings.pairs is None else "contrastive"
+        name = settings.loss or default
+        build = lookup(name, LOSSES, kind="metric loss", group="segclf.metric_losses")
         if settings.pairs is not None:
-            _check_for_pairs(settings)
+            _check_for_pairs(name, settings.miner)
         try:
             self.loss = build(n_classes, settings.embedding_dim, settings.loss_options)
         except TypeError as error:
             raise ConfigError(
-                f"the loss {settings.loss!r} refuses its options: {error}.",
+                f"the loss {name!r} refuses its options: {error}.",
                 where=f"classify.metric.loss_options = {settings.loss_options!r}",
                 expected="keyword arguments of the loss in pytorch-metric-learning",
                 fix="correct or remove them",
             ) from None
-        name = settings.miner
-        self.miner = None if name is None else getattr(_library("miners"), MINERS[name])()
+        miner = settings.miner
+        self.miner = None if miner is None else getattr(_library("miners"), MINERS[miner])()
 
     def of_classes(self, embedding: Tensor, number: Tensor) -> Tensor:
         """Loss of a batch whose classes are known.
@@ -123,8 +125,8 @@ class MetricLoss(nn.Module):
         return self.loss(embedding, indices_tuple=known) + 0.0 * embedding.sum()
 
 
-def _check_for_pairs(settings: MetricSettings) -> None:
-    for name, value in (("loss", settings.loss), ("miner", settings.miner)):
+def _check_for_pairs(loss: str, miner: str | None) -> None:
+    for name, value in (("loss", loss), ("miner", miner)):
         if value is not None and (name == "miner" or value in NEEDS_CLASSES):
             usable = "no miner (null)" if name == "miner" else "supcon, contrastive or triplet"
             raise ConfigError(

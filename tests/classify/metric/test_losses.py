@@ -149,6 +149,11 @@ def test_what_needs_classes_is_refused_with_pairs(name, miner, key):
     assert caught.value.where == f"classify.metric.{key}"
 
 
+def test_the_default_is_arcface_for_classes_and_contrastive_for_pairs():
+    assert type(loss(None).loss).__name__ == "ArcFaceLoss"
+    assert type(loss(None, 0, pairs="p.csv").loss).__name__ == "ContrastiveLoss"
+
+
 def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_metric_learning.losses", None)
     with pytest.raises(MissingExtraError, match=r"the head metric needs .* install segclf\[metric"):

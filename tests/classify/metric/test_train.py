@@ -39,9 +39,9 @@ def test_a_trained_embedding_ends_in_gallery_classes_and_score_table(tones, tmp_
     assert list(scores["finding"].unique()) == ["tone=dark", "tone=grey", "tone=light"]
     assert scores.groupby("split").size().to_dict() == {"val": 36, "test": 36}
     assert (scores["method"] == "metric").all()
-    for _, rows in scores.groupby("finding"):
-        assert roc_auc_score(rows["label"], rows["score"]) > 0.9
     white = classes.loc[classes["truth"] == "white", "case_id"]
+    for _, rows in scores[~scores["case_id"].isin(white)].groupby("finding"):
+        assert roc_auc_score(rows["label"], rows["score"]) > 0.9
     assert (scores.loc[scores["case_id"].isin(white), "label"] == 0).all()
 
 
