@@ -349,3 +349,24 @@ def test_volumes_are_read_fitted_and_scored(tmp_path):
         assert scores["score"].notna().sum() == 8
     with pytest.raises(ConfigError, match="no SqueezeNet for volumes"):
         score_own(Job("squeezenet", recipe, run, None), table, split, NONE)
+
+
+@pytest.mark.parametrize("rule", ["logistic", "pool_fc"])
+def test_labels_of_training_cases_are_fitted_and_those_of_validation_cases_are_not(rule, a_job):
+    def invert(part):
+        def change(rows, _data):
+            for row in rows:
+                if row["split"] == part:
+                    row["label"] = str(1 - int(row["label"]))
+
+        return change
+
+    # one validation, at the end: the same weights are kept whatever it says
+    jobs = [
+        a_job(rule, steps=2, name=part, change=invert(part)) for part in ("none", "val", "train")
+    ]
+    for job, table, split in jobs:
+        score_own(job, table, split, NONE)
+    none, val, train = (head_bytes(job) for job, _, _ in jobs)
+    assert none == val
+    assert none != train
