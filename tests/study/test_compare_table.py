@@ -217,6 +217,18 @@ def test_what_could_not_be_tested_counts_in_no_family_and_has_no_verdict():
     assert (rows[0]["p_adjusted"], rows[1]["p_adjusted"]) == (None, 0.04)
 
 
+def test_the_worst_group_is_the_lowest_of_all_columns():
+    shared = {"method": "tau", "worst_corrected": None}
+    worst = [
+        {"group_column": "sex", "worst_group": "F", "worst": 0.8, **shared},
+        {"group_column": "site", "worst_group": "B", "worst": 0.7, **shared},
+        {"group_column": "age", "worst_group": "old", "worst": None, **shared},
+    ]
+    nothing = dict.fromkeys(("metrics", "robust", "differences"), ())
+    row = flat_row("tau", {**nothing, "worst": worst}, [])
+    assert (row["worst_group"], row["worst_group_auroc"]) == ("site: B", 0.7)
+
+
 def test_masks_of_several_seeds_are_averaged_per_patient():
     rng = np.random.default_rng(1)
     n, frames, values = 12, [], []
@@ -239,5 +251,5 @@ def test_masks_of_several_seeds_are_averaged_per_patient():
     rows = overlap_rows(joined_seeds(statistics, 1), pd.concat(frames, ignore_index=True), 0.5)
     dice = rows[(rows["metric"] == "dice") & (rows["group_column"] == "all")].iloc[0]
     assert dice["estimate"] == pytest.approx(np.mean(values))
-    assert dice["n_patients"] == n
+    assert (dice["n_patients"], dice["n_folds"]) == (n, 2)  # each seed is a fold of its own
     assert dice["lo"] < dice["estimate"] < dice["hi"]
