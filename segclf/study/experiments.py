@@ -40,7 +40,9 @@ TRAINED = (
     "deep_complex", "logistic", "boosting",
 )  # fmt: skip
 HEADS = ("softmax", "sigmoid", "metric", "joint", "softmax-init")
-SMALL = {"size_px": [64, 64], "n_cases": {"test": 600}}
+SMALL = {"size_px": [64, 64], "area_fraction": 0.008, "n_cases": {"test": 600}}
+SHORT = ("train.steps=220",)
+"""Each training of a phantom study ends within a minute on one core."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def run_study(name: str, study: Study) -> Entry:
     options = {"n_seeds": study.n_seeds, "equal_time": study.equal_time}
     if study.phantom is not None:
         settings = PhantomSettings.model_validate(study.phantom)
-        result = compare_phantom(DATA / name, settings, study.methods, **options)
+        result = compare_phantom(DATA / name, settings, study.methods, overrides=SHORT, **options)
     else:
         exp = new_experiment(Path(f"configs/{study.config}.yaml"), None, None, ())
         result = compare(exp, study.methods, **options)
