@@ -60,10 +60,10 @@ def compare(
             fix="leave out --folds, or that column",
         )
     announce(exp)
-    from segclf.study import compare as study  # torch: seconds, paid once the run is found
-    from segclf.study.compare_output import comparison_text
+    from segclf.study.compare import flow  # torch: seconds, paid once the run is found
+    from segclf.study.compare.output import comparison_text
 
-    result = study.compare(
+    result = flow.compare(
         exp, methods or (), n_seeds=seeds, reference=reference, equal_time=not no_equal_time
     )
     page = result["outputs"]["page"]

@@ -18,8 +18,8 @@ from segclf.core.errors import SegclfError
 from segclf.experiment import new_experiment
 from segclf.phantom import PhantomSettings
 from segclf.study.attributes import heads_section, run_heads
-from segclf.study.compare import compare
-from segclf.study.compare_section import compare_phantom, entry_of, section
+from segclf.study.compare.flow import compare
+from segclf.study.compare.section import compare_phantom, entry_of, section
 
 TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/comparisons.md")
 DATA = Path("runs/data")
@@ -42,7 +42,7 @@ TRAINED = (
 )  # fmt: skip
 HEADS = ("softmax", "sigmoid", "metric", "joint", "softmax-init")
 SMALL = {"size_px": [64, 64], "area_fraction": 0.008, "n_cases": {"test": 600}}
-SHORT = ("train.steps=220",)
+SHORT = ("train.steps=220", "summarize.steps=100")
 """Each training of a phantom study ends within a minute on one core."""
 
 

@@ -16,7 +16,7 @@ from segclf.core.atomic import read_json, write_json
 from segclf.core.errors import ExitCode, SegclfError
 from segclf.core.runs import Run
 from segclf.experiment import Experiment
-from segclf.study.compare_methods import AT_TIME, INIT, SEGMENT, Method
+from segclf.study.compare.methods import AT_TIME, INIT, SEGMENT, Method
 
 CELLS, FOLDER = "cells.json", "compare"
 NOT_RUN, DONE, FAILED = "not run", "done", "failed"

@@ -6,9 +6,9 @@ import pytest
 
 from segclf.core.atomic import read_json
 from segclf.core.errors import IntegrityError, StoppedError
-from segclf.study import compare_cells
-from segclf.study.compare_cells import CellTable, plan_cells, run_cells, time_cells
-from segclf.study.compare_methods import Method
+from segclf.study.compare import cells
+from segclf.study.compare.cells import CellTable, plan_cells, run_cells, time_cells
+from segclf.study.compare.methods import Method
 
 TAU = Method("tau", "rule", "tau")
 SOFTMAX, SIGMOID = Method("softmax", "head", "softmax"), Method("sigmoid", "head", "sigmoid")
@@ -25,7 +25,7 @@ def trained(monkeypatch, tmp_path):
         if cell.key in errors:
             raise errors[cell.key]
 
-    monkeypatch.setattr(compare_cells, "train_cell", train)
+    monkeypatch.setattr(cells, "train_cell", train)
     exps = {seed: SimpleNamespace(folds=lambda: [None]) for seed in (0, 1)}
     return SimpleNamespace(calls=calls, errors=errors, exps=exps, folder=tmp_path)
 

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from segclf.core.config import make_recipe
 from segclf.core.maskstats import MaskStatistics
 from segclf.evaluate import overlap_rows
-from segclf.study.compare_table import (
+from segclf.study.compare.table import (
     differences,
     evaluate_methods,
     finding_tables,

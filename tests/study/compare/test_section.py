@@ -5,8 +5,7 @@ import json
 import pytest
 
 from segclf.phantom import PhantomSettings
-from segclf.study import compare_section
-from segclf.study.compare_section import compare_phantom, entry_of, section
+from segclf.study.compare.section import compare_phantom, entry_of, section
 
 ROW = {"method": "tau", "auroc": 0.9, "auroc_lo": 0.8, "auroc_hi": 0.95, "robust_auroc": 0.85}
 FOUND = {
@@ -67,7 +66,8 @@ def test_a_phantom_is_written_once_and_compared_under_its_own_name(tmp_path, mon
     calls = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        compare_section, "compare", lambda exp, methods, **more: calls.append((exp, methods, more))
+        "segclf.study.compare.section.compare",
+        lambda exp, methods, **more: calls.append((exp, methods, more)),
     )
     sizes = {"train": 20, "val": 16, "test": 24}
     settings = PhantomSettings.model_validate({"n_cases": sizes, "size_px": (16, 16)})

@@ -1,7 +1,7 @@
 """Compare methods on one split: train what is missing, judge all together, write table and page.
 
-`compare` is the whole flow; read it first. Cells are trained by `compare_cells`, numbers come
-from `compare_table`, costs from `compare_costs` and `compare_speed`, words from `compare_words`.
+`compare` is the whole flow; read it first. Cells are trained by `cells`, numbers come
+from `numbers` and `table`, costs from `costs` and `speed`, words from `words`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from segclf.core.errors import ExitCode
 from segclf.core.provenance import hardware, versions
 from segclf.experiment import Experiment, with_seed
 from segclf.stages import note_stage, set_aside
-from segclf.study import compare_costs as costs
-from segclf.study.compare_cells import (
+from segclf.study.compare import costs
+from segclf.study.compare.cells import (
     DONE,
     FAILED,
     FOLDER,
@@ -26,16 +26,16 @@ from segclf.study.compare_cells import (
     run_cells,
     time_cells,
 )
-from segclf.study.compare_methods import (
+from segclf.study.compare.methods import (
     AT_TIME,
     Method,
     choose_methods,
     choose_reference,
 )
-from segclf.study.compare_numbers import gather_scores, judge, summarize_rules
-from segclf.study.compare_output import write_outputs
-from segclf.study.compare_speed import measure_speed
-from segclf.study.compare_words import CAUTIONS, phrase
+from segclf.study.compare.numbers import gather_scores, judge, summarize_rules
+from segclf.study.compare.output import write_outputs
+from segclf.study.compare.speed import measure_speed
+from segclf.study.compare.words import CAUTIONS, phrase
 
 Result = dict[str, Any]
 PLAN = "plan.json"

@@ -15,7 +15,7 @@ from segclf.evaluate import Evaluation, evaluate_scores, with_sizes
 from segclf.evaluate.families import HOLM, SHORTCUT
 from segclf.evaluate.inference.equivalence import verdict_of_p
 from segclf.evaluate.inference.multiplicity import holm
-from segclf.study.compare_methods import OUT_OF_FOLD
+from segclf.study.compare.methods import OUT_OF_FOLD
 
 Row = dict[str, Any]
 METRICS = ("auroc", "average_precision", "sensitivity", "specificity")

@@ -3,8 +3,8 @@
 import pytest
 
 from segclf.core.errors import UsageError
-from segclf.study import compare_methods
-from segclf.study.compare_methods import choose_methods, choose_reference
+from segclf.study.compare import methods
+from segclf.study.compare.methods import choose_methods, choose_reference
 
 
 def test_names_may_be_separated_or_repeated_and_come_in_the_order_of_families():
@@ -22,11 +22,11 @@ def test_an_unknown_method_is_refused_with_near_names():
 
 def test_the_default_names_what_this_installation_has():
     names = {method.name for method in choose_methods()}
-    assert {"tau", "mean", "softmax", "sigmoid"} <= names <= set(compare_methods.DEFAULT)
+    assert {"tau", "mean", "softmax", "sigmoid"} <= names <= set(methods.DEFAULT)
 
 
 def test_trained_summarizers_drop_in_by_name(monkeypatch):
-    monkeypatch.setattr(compare_methods, "trained_names", lambda: ("fc", "logistic"))
+    monkeypatch.setattr(methods, "trained_names", lambda: ("fc", "logistic"))
     plain, on_val, out_of_fold = choose_methods(["fc", "fc-val", "logistic-oof"])
     assert {m.family for m in (plain, on_val, out_of_fold)} == {"trained"}
     assert plain.settings == {"summarize": {"fit_on": "train", "out_of_fold": False}}

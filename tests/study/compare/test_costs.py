@@ -9,14 +9,14 @@ import pytest
 from segclf.core.config import make_recipe
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.core.runs import Run
-from segclf.study.compare_costs import (
+from segclf.study.compare.costs import (
     count_truth,
     map_optimism,
     method_costs,
     steps_at_time,
     used_truth,
 )
-from segclf.study.compare_methods import Method
+from segclf.study.compare.methods import Method
 
 NAN = float("nan")
 TAU, SOFTMAX = Method("tau", "rule", "tau"), Method("softmax", "head", "softmax")

@@ -15,9 +15,9 @@ from segclf.core.atomic import read_json
 from segclf.core.errors import IntegrityError, StoppedError, UsageError
 from segclf.experiment import new_experiment, with_seed
 from segclf.phantom import PhantomSettings, write_phantom
-from segclf.study import compare as study
-from segclf.study import compare_cells
-from segclf.study.compare_output import comparison_text, result_table
+from segclf.study.compare import cells
+from segclf.study.compare import flow as study
+from segclf.study.compare.output import comparison_text, result_table
 
 TINY = (
     "network.name=monai_unet",
@@ -127,14 +127,14 @@ def test_a_second_call_trains_nothing_and_says_the_same(home):
 
 
 def test_a_failed_training_leaves_a_row_that_says_why(home, monkeypatch):
-    train = compare_cells.train_cell
+    train = cells.train_cell
 
     def fail(cell, exp, title):
         if (cell.network, cell.seed) == ("softmax", 1):
             raise StoppedError("the loss is NaN.", where="x", expected="x", fix="x")
         train(cell, exp, title)
 
-    monkeypatch.setattr(compare_cells, "train_cell", fail)
+    monkeypatch.setattr(cells, "train_cell", fail)
     exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
     result = study.compare(exp, METHODS, n_seeds=2, equal_time=False, speed=False)
     mean, softmax = result["methods"]
@@ -203,7 +203,7 @@ def command(monkeypatch, tmp_path):
         return part | {"outputs": {"page": "runs/phantom/compare/index.html"}}
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("segclf.study.compare.compare", compare)
+    monkeypatch.setattr("segclf.study.compare.flow.compare", compare)
     monkeypatch.setattr("segclf.experiment.PhantomSettings", tiny_phantom)
     return SimpleNamespace(asked=asked, code=code, run=CliRunner())
 

@@ -13,17 +13,17 @@ from segclf.core.statstable import read_statistics
 from segclf.evaluate import overlap_rows, target_sizes, write_evaluation
 from segclf.experiment import Experiment
 from segclf.stages import predicted_folders, split_frame
-from segclf.study.compare_cells import at_time
-from segclf.study.compare_costs import head_folder
-from segclf.study.compare_methods import AT_TIME, WITH_MASKS, Method, known_methods
-from segclf.study.compare_table import (
+from segclf.study.compare.cells import at_time
+from segclf.study.compare.costs import head_folder
+from segclf.study.compare.methods import AT_TIME, WITH_MASKS, Method, known_methods
+from segclf.study.compare.table import (
     dice_rows,
     evaluate_methods,
     finding_tables,
     flat_row,
     joined_seeds,
 )
-from segclf.study.compare_words import conclusion, phrase
+from segclf.study.compare.words import conclusion, phrase
 
 Row = dict[str, Any]
 Finished = Mapping[str, Mapping[int, Experiment]]

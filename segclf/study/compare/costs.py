@@ -11,8 +11,8 @@ from segclf.core.runs import Run
 from segclf.core.scoretable import RECORD
 from segclf.experiment import Experiment
 from segclf.manifest import cases_of
-from segclf.study.compare_cells import at_time
-from segclf.study.compare_methods import Method
+from segclf.study.compare.cells import at_time
+from segclf.study.compare.methods import Method
 from segclf.training import read_cost
 
 Row = dict[str, Any]

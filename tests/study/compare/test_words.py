@@ -2,7 +2,7 @@
 
 import pytest
 
-from segclf.study.compare_words import conclusion, difference_sentence, phrase, shortcut_sentences
+from segclf.study.compare.words import conclusion, difference_sentence, phrase, shortcut_sentences
 
 PHRASES = {"tau": "segmentation with tau", "softmax": "softmax", "joint": "joint"}
 
@@ -153,6 +153,46 @@ def test_cases_are_counted_once_where_they_stay_the_same():
     assert begins == [
         "On 258 test cases of 15 patients", "On the same cases", "On 200 test cases of 15 patients",
     ]  # fmt: skip
+
+
+MANY = {f"m{number}": f"m{number}" for number in range(8)} | {"softmax": "softmax"}
+
+
+def test_many_comparisons_that_ended_alike_share_a_sentence():
+    rows = [
+        comparison(0.1, 0.0, 0.2, 0.01, "better" if number < 5 else "inconclusive")
+        | {"first": f"m{number}", "second": "softmax"}
+        for number in range(8)
+    ]
+    rows[7] |= {"difference": None, "reason": "one class only"}
+    found = conclusion({"differences": rows, "robust": []}, MANY, SETTINGS)
+    better, unclear, missing = found["Which method is better?"]
+    assert better.startswith("On 258 test cases of 15 patients, 5 methods were better than softmax")
+    assert "m0 (0.100, 0.000 to 0.200; adjusted p 0.010); m1 (" in better
+    assert "m5 (" not in better
+    assert unclear.startswith(
+        "On the same cases, no difference in AUROC from softmax could be shown for 2 methods: m5 ("
+    )
+    assert missing.endswith("m7 and softmax cannot be compared in AUROC: one class only.")
+
+
+def test_many_leans_of_one_kind_share_a_sentence():
+    gaps = [gap(f"m{number}", 0.5, 0.4, 0.6) for number in range(4)]
+    gaps += [gap(f"m{number}", 0.01, -0.02, 0.04) for number in (4, 5)]
+    gaps += [gap(f"m{number}", None, None, None, f"reason {number}") for number in (6, 7)]
+    sentences = list(shortcut_sentences(gaps, MANY, margin=None, with_masks=["m2", "m3"]))
+    assert sentences == [
+        "The rankings of 2 methods follow tube (all above 0.1): m0 (aligned minus robust AUROC "
+        "0.500, 0.400 to 0.600); m1 (aligned minus robust AUROC 0.500, 0.400 to 0.600).",
+        "The rankings of 2 methods relearned tube, although they learned from masks (all above "
+        "0.1): m2 (aligned minus robust AUROC 0.500, 0.400 to 0.600); m3 (aligned minus robust "
+        "AUROC 0.500, 0.400 to 0.600).",
+        "That the rankings of 2 methods lean on tube could not be shown; a lean of 0.1 is "
+        "excluded: m4 (aligned minus robust AUROC 0.010, -0.020 to 0.040); m5 (aligned minus "
+        "robust AUROC 0.010, -0.020 to 0.040).",
+        "Whether the ranking of m6 follows tube cannot be estimated: reason 6.",
+        "Whether the ranking of m7 follows tube cannot be estimated: reason 7.",
+    ]
 
 
 def test_leans_may_be_said_of_some_methods_alone():

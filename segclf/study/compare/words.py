@@ -1,12 +1,14 @@
 """The conclusion in plain words: sentences made from intervals and tests, and from nothing else."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from segclf.core.text import counted
+from segclf.study.compare.figures import is_missing, number, p_text, p_value
 
 Row = Mapping[str, Any]
+FEW = 6
+"""Comparisons that each have a sentence; where there are more, those that ended alike share one."""
 LEAN = 0.1
 """Aligned minus robust AUROC above which a ranking is said to follow the shortcut, where no margin
 of AUROC was declared."""
@@ -56,13 +58,62 @@ def conclusion(found: Row, methods: Mapping[str, str], settings: Row) -> dict[st
 def _differences(
     rows: Sequence[Row], methods: Mapping[str, str], unit: str, *, shortcut: str | None = None
 ) -> Iterator[str]:
-    """One sentence per row; cases that are those of the sentence before are not told again."""
+    """One sentence per row, or per verdict where there are many.
+
+    Cases that are those of the sentence before are not told again.
+    """
     before = None
-    for row in rows:
-        cases = _cases(row, unit, shortcut)
+    for group in _alike(rows, lambda row: (_cases(row, unit, shortcut), _kind(row))):
+        cases = _cases(group[0], unit, shortcut)
         told = "On the same cases" if cases == before else cases
-        yield difference_sentence(row, methods, unit, shortcut=shortcut, cases=told)
+        if len(group) == 1:
+            yield difference_sentence(group[0], methods, unit, shortcut=shortcut, cases=told)
+        else:
+            yield _many(group, methods, told, shortcut)
         before = cases
+
+
+def _alike(rows: Sequence[Row], key: Callable[[Row], object]) -> list[list[Row]]:
+    """Each row alone, or up to `FEW`; where there are more, rows of one key together."""
+    if len(rows) <= FEW:
+        return [[row] for row in rows]
+    groups: dict[object, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return list(groups.values())
+
+
+def _kind(row: Row) -> object:
+    """What rows of one sentence agree in; a row that cannot be compared stands alone."""
+    return row["first"] if is_missing(row["difference"]) else row["verdict"]
+
+
+def _many(rows: Sequence[Row], methods: Mapping[str, str], cases: str, shortcut: str | None) -> str:
+    """One sentence of several comparisons that ended alike."""
+    first = rows[0]
+    metric = NAMES[first["metric"]] if shortcut is None else "robust AUROC"
+    reference, verdict = methods[first["second"]], first["verdict"]
+    listed = "; ".join(f"{methods[row['first']]} {_numbers(row)}" for row in rows)
+    n_methods = counted(len(rows), "method")
+    if verdict in ("better", "worse"):
+        return f"{cases}, {n_methods} were {verdict} than {reference} in {metric}: {listed}."
+    if verdict == "equivalent":
+        return (
+            f"{cases}, {n_methods} were equivalent to {reference} in {metric}, within the declared "
+            f"margin of {first['margin']:g}: {listed}."
+        )
+    return (
+        f"{cases}, no difference in {metric} from {reference} could be shown for {n_methods}: "
+        f"{listed}."
+    )
+
+
+def _numbers(row: Row) -> str:
+    """The difference with its interval and adjusted p value, in brackets."""
+    text = number(row["difference"])
+    if not is_missing(row["lo"]):
+        text += f", {number(row['lo'])} to {number(row['hi'])}"
+    return f"({text})" if is_missing(row["p"]) else f"({text}; {p_text(row)})"
 
 
 def difference_sentence(
@@ -85,33 +136,33 @@ def difference_sentence(
     first, second = methods[row["first"]], methods[row["second"]]
     metric = NAMES[row["metric"]] if shortcut is None else "robust AUROC"
     cases = cases or _cases(row, unit, shortcut)
-    if _is_missing(row["difference"]):
+    if is_missing(row["difference"]):
         reason = row["reason"] or "no value"
         return f"{cases}, {first} and {second} cannot be compared in {metric}: {reason}."
     verdict = row["verdict"]
     if verdict in ("better", "worse"):
         sign = 1.0 if verdict == "better" else -1.0
         ends = sorted(sign * row[end] for end in ("lo", "hi"))
-        interval = "" if _is_missing(ends[0]) else f"{_n(ends[0])} to {_n(ends[1])}; "
+        interval = "" if is_missing(ends[0]) else f"{number(ends[0])} to {number(ends[1])}; "
         return (
-            f"{cases}, {first} was {verdict} than {second} by {_n(sign * row['difference'])} "
-            f"{metric} ({interval}{_p(row)})."
+            f"{cases}, {first} was {verdict} than {second} by {number(sign * row['difference'])} "
+            f"{metric} ({interval}{p_text(row)})."
         )
-    numbers = f"difference {_n(row['difference'])}"
-    if not _is_missing(row["lo"]):
-        numbers += f", {_n(row['lo'])} to {_n(row['hi'])}"
+    numbers = f"difference {number(row['difference'])}"
+    if not is_missing(row["lo"]):
+        numbers += f", {number(row['lo'])} to {number(row['hi'])}"
     if verdict == "equivalent":
         return (
             f"{cases}, {first} and {second} were equivalent in {metric}: they differ by less than "
             f"the declared margin of {row['margin']:g} ({numbers}; adjusted p of equivalence "
-            f"{_p_value(row['p_equivalence_adjusted'])})."
+            f"{p_value(row['p_equivalence_adjusted'])})."
         )
-    tail = "" if _is_missing(row["p"]) else f"; {_p(row)}"
-    if _is_missing(row["p"]) and row["reason"]:
+    tail = "" if is_missing(row["p"]) else f"; {p_text(row)}"
+    if is_missing(row["p"]) and row["reason"]:
         tail = f"; {row['reason']}"
     text = f"{cases}, no difference in {metric} between {first} and {second} could be shown"
     text += f" ({numbers}{tail})"
-    if not _is_missing(row["margin"]):
+    if not is_missing(row["margin"]):
         text += f", nor that they differ by less than the declared margin of {row['margin']:g}"
     return text + "."
 
@@ -143,36 +194,67 @@ def shortcut_sentences(
     """
     limit = LEAN if margin is None else margin
     gaps = {row["method"]: row for row in rows if row["quantity"] == "aligned - robust"}
-    for row in (gaps[name] for name in methods if name in gaps):
-        name, shortcut = methods[row["method"]], row["shortcut"]
-        if _is_missing(row["estimate"]) or _is_missing(row["lo"]):
-            reason = row["reason"] or "no interval"
-            yield f"Whether the ranking of {name} follows {shortcut} cannot be estimated: {reason}."
+    judged = [gaps[name] for name in methods if name in gaps]
+
+    def said(row: Row) -> tuple[str, str, str, str]:
+        return _lean(row, limit, with_masks)
+
+    for group in _alike(judged, lambda row: (said(row), "" if _gap(row) else row["method"])):
+        begins, verb, bound, tail = said(group[0])
+        if len(group) == 1:
+            inside = ": ".join(part for part in (_gap(group[0]), bound) if part)
+            inside = f" ({inside})" if inside else ""
+            yield f"{begins} of {methods[group[0]['method']]} {verb}{inside}{tail}."
             continue
-        gap = f"aligned minus robust AUROC {_n(row['estimate'])}"
-        gap += f", {_n(row['lo'])} to {_n(row['hi'])}"
-        follows = f"follows {shortcut}"
-        if row["method"] in with_masks:
-            follows = f"relearned {shortcut}, although it learned from masks"
-        if row["lo"] > limit:
-            yield f"The ranking of {name} {follows} ({gap}: all above {limit:g})."
-        elif row["lo"] > 0:
-            yield (
-                f"The ranking of {name} leans on {shortcut} ({gap}: above 0, but not all above "
-                f"{limit:g})."
-            )
-        elif row["hi"] < 0:
-            yield f"The ranking of {name} leans against {shortcut} ({gap}: below 0)."
-        else:
-            excluded = f"; a lean of {limit:g} is excluded" if row["hi"] < limit else ""
-            yield f"That the ranking of {name} leans on {shortcut} could not be shown ({gap})" + (
-                f"{excluded}."
-            )
+        listed = "; ".join(f"{methods[row['method']]} ({_gap(row)})" for row in group)
+        inside = f" ({bound})" if bound else ""
+        yield (
+            f"{begins}s of {counted(len(group), 'method')} {_as_plural(verb)}{inside}{tail}: "
+            f"{listed}."
+        )
+
+
+def _lean(row: Row, limit: float, with_masks: Sequence[str]) -> tuple[str, str, str, str]:
+    """How a sentence on the shortcut begins, what it says, of which bound, and how it ends."""
+    shortcut = row["shortcut"]
+    if not _gap(row):
+        reason = row["reason"] or "no interval"
+        verb = f"follows {shortcut} cannot be estimated: {reason}"
+        return "Whether the ranking", verb, "", ""
+    if row["lo"] > limit:
+        relearned = f"relearned {shortcut}, although it learned from masks"
+        follows = relearned if row["method"] in with_masks else f"follows {shortcut}"
+        return "The ranking", follows, f"all above {limit:g}", ""
+    if row["lo"] > 0:
+        bound = f"above 0, but not all above {limit:g}"
+        return "The ranking", f"leans on {shortcut}", bound, ""
+    if row["hi"] < 0:
+        return "The ranking", f"leans against {shortcut}", "below 0", ""
+    excluded = f"; a lean of {limit:g} is excluded" if row["hi"] < limit else ""
+    return "That the ranking", f"leans on {shortcut} could not be shown", "", excluded
+
+
+def _as_plural(verb: str) -> str:
+    for one, several in (
+        ("leans ", "lean "),
+        ("follows ", "follow "),
+        ("it learned", "they learned"),
+    ):
+        verb = verb.replace(one, several)
+    return verb
+
+
+def _gap(row: Row) -> str:
+    """Aligned minus robust AUROC with its interval; nothing if it is missing."""
+    if is_missing(row["estimate"]) or is_missing(row["lo"]):
+        return ""
+    gap = f"aligned minus robust AUROC {number(row['estimate'])}"
+    return f"{gap}, {number(row['lo'])} to {number(row['hi'])}"
 
 
 def cautions(rows: Sequence[Row], n_seeds: int, *, has_leans: bool) -> Iterator[str]:
     """What has to be known to read the sentences before."""
-    n_tests = sum(not _is_missing(row["p"]) for row in rows)
+    n_tests = sum(not is_missing(row["p"]) for row in rows)
     if n_tests:
         yield (
             f"Adjusted p values pay for {counted(n_tests, 'comparison')} with the reference "
@@ -203,21 +285,3 @@ def phrase(name: str, family: str) -> str:
     if family == "trained":
         return f"segmentation with the trained summarizer {name}"
     return name
-
-
-def _n(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _p(row: Row) -> str:
-    if _is_missing(row["p_adjusted"]):
-        return f"p {_p_value(row['p'])}"
-    return f"adjusted p {_p_value(row['p_adjusted'])}"
-
-
-def _p_value(value: float) -> str:
-    return "< 0.001" if value < 0.0005 else f"{value:.3f}"
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))

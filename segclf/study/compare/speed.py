@@ -20,8 +20,8 @@ from segclf.manifest import cases_of
 from segclf.predict.engine import load_engine, logit_groups
 from segclf.predict.feed import Quarantined
 from segclf.predict.rows import CaseRows, case_rows
-from segclf.study.compare_costs import head_folder
-from segclf.study.compare_methods import Method
+from segclf.study.compare.costs import head_folder
+from segclf.study.compare.methods import Method
 from segclf.summarize import find_summarizer
 from segclf.training import memory_format, pick_device
 

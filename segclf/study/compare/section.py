@@ -6,7 +6,7 @@ from typing import Any
 
 from segclf.experiment import new_experiment
 from segclf.phantom import PhantomSettings, write_phantom
-from segclf.study.compare import compare
+from segclf.study.compare.flow import compare
 
 Row = Mapping[str, Any]
 NOT_RUN = "not run"
