@@ -20,6 +20,7 @@ from segclf.phantom import PhantomSettings
 from segclf.study.attributes import heads_section, run_heads
 from segclf.study.compare.flow import compare
 from segclf.study.compare.section import compare_phantom, entry_of, section
+from segclf.study.kinds import kinds_section, run_kinds
 
 TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/comparisons.md")
 DATA = Path("runs/data")
@@ -110,6 +111,7 @@ STUDIES: dict[str, Study] = {
 
 PROOFS: dict[str, tuple[str, Callable[[Path], Entry], Callable[[str, Entry | None], str]]] = {
     "phantom_heads": ("Phantom: eight heads with missing labels", run_heads, heads_section),
+    "phantom_kinds": ("Phantom: classes that were never trained", run_kinds, kinds_section),
 }
 """Name to title, what runs it in a folder of data, and what makes its section."""
 

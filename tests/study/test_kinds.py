@@ -1,0 +1,60 @@
+"""What the study of untrained classes counts, on a tiny phantom, against scikit-learn."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from segclf.experiment import new_experiment
+from segclf.study import kinds
+from segclf.study.experiments import PROOFS, comparisons_page
+
+
+@pytest.fixture(scope="module")
+def entry(tmp_path_factory):
+    """Two steps of training on 32 px; the numbers mean nothing, but they are counted."""
+    patch = pytest.MonkeyPatch()
+    patch.chdir(tmp_path_factory.mktemp("kinds"))
+    sizes = {"train": 60, "val": 30, "test": 80}
+    tiny = {"size_px": [32, 32], "n_classes": 5, "n_unseen": 2, "n_cases": sizes}
+    patch.setattr(kinds, "SETTINGS", kinds.SETTINGS | tiny)
+    patch.setattr(kinds, "OVERRIDES", (*kinds.OVERRIDES, "train.steps=2", "train.batch_size=8"))
+    patch.setattr(kinds, "N_DRAWS", 2)
+    found = kinds.run_kinds(kinds.Path("data/kinds"), n_seeds=1)
+    yield found
+    patch.undo()
+
+
+def test_known_and_unknown_are_counted_as_scikit_learn_does(entry):
+    exp = new_experiment(kinds.Path("data/kinds/recipe.yaml"), None, "kinds-seed0",
+                         (*kinds.OVERRIDES, "seed=0", "split.seed=0"))  # fmt: skip
+    table = pd.read_parquet(exp.run.stage("classify", "metric") / "classes.parquet")
+    table = table[table["split"] == "test"]
+    known = table["truth"].isin(["kind00", "kind01", "kind02"])
+    row = entry["seeds"][0]
+    assert (row["n_known"], row["n_unknown"]) == (int(known.sum()), int((~known).sum()))
+    assert row["known_unknown"] == pytest.approx(roc_auc_score(known, table["similarity"]))
+    seen = table[known]
+    assert row["accuracy_known"] == pytest.approx(accuracy_score(seen["truth"], seen["predicted"]))
+
+
+def test_enrolled_patients_are_not_judged(entry):
+    row = entry["seeds"][0]
+    assert [one["draw"] for one in row["enrolled"]] == [0, 1]
+    for one in row["enrolled"]:
+        assert 0 < one["n"] <= row["n_unknown"] - 2 * kinds.N_IMAGES
+        assert 0 <= one["accuracy"] <= 1
+
+
+def test_the_section_says_what_was_found_and_that_nothing_has_run(entry):
+    kept = json.loads(json.dumps(entry))
+    text = kinds.kinds_section(PROOFS["phantom_kinds"][0], kept)
+    mean = np.mean([one["accuracy"] for one in entry["seeds"][0]["enrolled"]])
+    assert f"| {mean:.3f} (" in text
+    assert kinds.kinds_section("Kinds", None) == "## Kinds\n\nNot run.\n"
+    page = comparisons_page({"phantom_kinds": kept})
+    assert text in page
+    assert page.count("Not run.") == page.count("\n## ") - 1
+    assert all(title in page for title, _, _ in PROOFS.values())
