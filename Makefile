@@ -14,7 +14,7 @@ help:
 	@echo "make demo     set up .venv, run the main job on phantom data, say where the report lies"
 	@echo "make test     set up .venv, lint, type check and run the tests"
 	@echo "make nightly  the slow tests as well"
-	@echo "make results  (re)run the recipes on real data, cell by cell, into docs/results.md"
+	@echo "make results  (re)run recipes and comparisons, cell by cell, into docs/results.md"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -44,6 +44,7 @@ nightly: lint
 
 results: $(VENV)/installed
 	$(BIN)/python -m segclf.study.results
+	$(BIN)/python -m segclf.study.experiments
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

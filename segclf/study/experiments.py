@@ -1,8 +1,8 @@
-"""Comparisons on phantom data and on real images, and the page of what they gave.
+"""Comparisons on phantom data and on real images, and their part of the page of results.
 
-`python -m segclf.study.experiments [NAME …]` runs what is missing and writes
-`docs/comparisons.json` and, from that file alone, `docs/comparisons.md`. Finished cells are kept
-in `runs/`, so that an interrupted call goes on where it stopped.
+`python -m segclf.study.experiments [NAME …]` runs what is missing and keeps it in
+`docs/comparisons.json`, of which the second part of `docs/results.md` is made. Finished cells are
+kept in `runs/`, so that an interrupted call goes on where it stopped.
 """
 
 import os
@@ -21,16 +21,18 @@ from segclf.study.attributes import heads_section, run_heads
 from segclf.study.compare.flow import compare
 from segclf.study.compare.section import compare_phantom, entry_of, section
 from segclf.study.kinds import kinds_section, run_kinds
+from segclf.study.page import results_page
 
-TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/comparisons.md")
+TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/results.md")
+RECIPES = Path("docs/results.json")
 DATA = Path("runs/data")
 Entry = dict[str, Any]
 HEADER = """# Methods compared
 
-Made by `make results`; research use, not diagnosis. Each section is one `segclf compare`: one
-split, the same encoder, augmentation, steps and selection rule for all methods, random first
-weights, thresholds from validation cases. Intervals are 95 %, by patient;
-[compare.md](compare.md) says how numbers are made. What has not run reads "not run".
+Made by `make results` as well. Each section is one `segclf compare`: one split, the same encoder,
+augmentation, steps and selection rule for all methods, random first weights, thresholds from
+validation cases. Intervals are 95 %, by patient; [compare.md](compare.md) says how numbers are
+made. What has not run reads "not run".
 """
 
 RULES = (
@@ -150,20 +152,27 @@ def run_study(name: str, study: Study) -> Entry:
 
 def keep(name: str, entry: Entry) -> None:
     """Write an entry into the table, and the page that is made from it."""
-    table = read_json(TABLE) if TABLE.is_file() else {}
-    table[name] = entry
-    write_json(TABLE, table)
-    write_text(PAGE, comparisons_page(table))
+    write_json(TABLE, _read(TABLE) | {name: entry})
+    write_page()
+
+
+def write_page() -> None:
+    """Write the page of results: the recipes, then the comparisons."""
+    write_text(PAGE, f"{results_page(_read(RECIPES))}\n{comparisons_page(_read(TABLE))}")
 
 
 def comparisons_page(table: Mapping[str, Entry]) -> str:
-    """The page as Markdown: every study, run or not."""
+    """The comparisons as Markdown: every study, run or not."""
     parts = [HEADER]
     for name, study in STUDIES.items():
         entry = table.get(name)
         parts += [section(study.title, entry), *_goals(entry["goals"] if entry else ())]
     parts += [make(title, table.get(name)) for name, (title, _, make) in PROOFS.items()]
     return "\n".join(parts)
+
+
+def _read(path: Path) -> Entry:
+    return read_json(path) if path.is_file() else {}
 
 
 def _goals(goals: Sequence[Mapping[str, Any]]) -> list[str]:

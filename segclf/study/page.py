@@ -1,4 +1,4 @@
-"""The page docs/results.md, made from docs/results.json alone."""
+"""The recipes on the page docs/results.md, made from docs/results.json alone."""
 
 from typing import Any
 

@@ -15,13 +15,14 @@ import pandas as pd
 
 from segclf import judging, pipeline, stages
 from segclf.console import progress, say
-from segclf.core.atomic import read_json, write_json, write_text
+from segclf.core.atomic import read_json, write_json
 from segclf.core.errors import SegclfError
 from segclf.core.provenance import hardware, versions
 from segclf.core.statstable import read_statistics
 from segclf.evaluate import column_scores, evaluate_scores, overlap_rows
 from segclf.experiment import Experiment, new_experiment
-from segclf.study.page import METRICS, measured_line, results_page
+from segclf.study.experiments import write_page
+from segclf.study.page import METRICS, measured_line
 
 RULES = ("mean", "max", "tau")
 BASELINES: dict[str, tuple[tuple[str, bool], ...]] = {
@@ -36,7 +37,6 @@ FOLDS: dict[str, tuple[int, ...]] = {"ct_ich_3d": (0,)}
 """Recipes of which only some folds are run; all others run every fold."""
 STAGES = {"segment": pipeline.train_seg, "classify": pipeline.train_clf}
 TABLE = Path("docs/results.json")
-PAGE = Path("docs/results.md")
 
 Results = dict[str, dict[str, Any]]
 
@@ -82,7 +82,7 @@ def main(names: list[str]) -> int:
 def save(results: Results) -> None:
     """Write the table and the page that is made from it."""
     write_json(TABLE, results)
-    write_text(PAGE, results_page(results))
+    write_page()
 
 
 def cell_name(stage: str, fold: int | None) -> str:

@@ -8,6 +8,7 @@ from segclf.core.atomic import read_json
 from segclf.core.errors import StoppedError
 from segclf.core.runs import Run
 from segclf.study import results
+from segclf.study.experiments import PAGE
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_failed_cell_is_noted_costs_no_other_and_is_run_again(study):
     entry = read_json(results.TABLE)["busi_lesion"]
     assert entry["cells"]["classify fold 0"]["failed"] == "the loss is NaN."
     assert "measured" not in entry
-    assert "classify fold 0 the loss is NaN." in results.PAGE.read_text()
+    assert "classify fold 0 the loss is NaN." in PAGE.read_text()
     study.broken.clear()
     study.calls.clear()
     assert results.main(["busi_lesion"]) == 0
@@ -65,7 +66,7 @@ def test_a_change_of_the_recipe_marks_the_cell_instead_of_measuring_old_weights(
     assert results.main(["busi_lesion"]) == 0
     study.broken.add(("segment", 0))  # as the stage refuses weights of another recipe
     assert results.main(["busi_lesion"]) == 6
-    assert "segment fold 0 the loss is NaN." in results.PAGE.read_text()
+    assert "segment fold 0 the loss is NaN." in PAGE.read_text()
 
 
 def test_the_time_of_an_interrupted_cell_counts(study, monkeypatch):
@@ -100,7 +101,7 @@ def test_while_the_first_cell_runs_the_others_read_not_run(study, monkeypatch):
     monkeypatch.setitem(results.STAGES, "classify", interrupted)
     with pytest.raises(KeyboardInterrupt):
         results.main(["busi_lesion"])
-    page = results.PAGE.read_text()
+    page = PAGE.read_text()
     assert page.count("fold 0 not run") == 1
     assert page.count("fold 1 not run") == 2
 
