@@ -43,8 +43,7 @@ nightly: lint
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadfile
 
 results: $(VENV)/installed
-	$(BIN)/python -m segclf.study.results
-	$(BIN)/python -m segclf.study.experiments
+	$(BIN)/python -m segclf.study
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

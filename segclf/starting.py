@@ -2,8 +2,11 @@
 
 import inspect
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from segclf.console import EventSink
 from segclf.core.atomic import write_text
@@ -50,22 +53,27 @@ def init_recipe(path: Path, overrides: tuple[str, ...]) -> Path:
 
 def explained_yaml(recipe: Recipe) -> str:
     """The recipe as YAML with the explanation of each setting above it."""
-    fields = Recipe.model_fields
-    texts: dict[str, str] = {}
-    for name, field in fields.items():
-        inner = getattr(field.annotation, "model_fields", {})
-        texts[name] = field.description or (inspect.getdoc(field.annotation) if inner else "") or ""
-        texts |= {f"{name}.{key}": value.description or "" for key, value in inner.items()}
+    texts = dict(_explanations(Recipe))
     lines: list[str] = []
-    parent = ""
+    place: list[str] = []
     for line in recipe_yaml(recipe).splitlines():
         key = line.strip().partition(":")[0]
         indent = len(line) - len(line.lstrip())
-        parent = key if indent == 0 else parent
-        text = texts.get(key if indent == 0 else f"{parent}.{key}", "")
-        lines += [f"{' ' * indent}# {part}" for part in text.splitlines() if indent in (0, 2)]
+        place = [*place[: indent // 2], key]
+        text = texts.get(".".join(place), "")
+        lines += [f"{' ' * indent}# {part}" for part in text.splitlines()]
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def _explanations(kind: type[BaseModel], before: str = "") -> Iterator[tuple[str, str]]:
+    """Place of every setting (`classify.metric.k`) and its text, at any depth."""
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        is_group = inspect.isclass(inner) and issubclass(inner, BaseModel)
+        yield before + name, field.description or (is_group and inspect.getdoc(inner)) or ""
+        if is_group:
+            yield from _explanations(inner, f"{before}{name}.")
 
 
 def check_data(

@@ -17,6 +17,7 @@ def test_every_setting_of_a_written_recipe_has_its_explanation_above_it():
     assert bare == []
     assert "# The training loop; segmenter and classifier use the same." in lines
     assert "  # Cases per step, over all devices." in lines
+    assert "    # Neighbours that vote, for `knn`." in lines
 
 
 def test_a_phantom_is_not_written_where_a_file_is(tmp_path):

@@ -3,7 +3,6 @@
 Run by `python -m segclf.study.experiments phantom_heads`; finished trainings are kept.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from segclf.experiment import Experiment, new_experiment
 from segclf.inferring import infer_classes
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.phantom.heads import HEADS
+from segclf.study.kinds import cost_line
+from segclf.training import read_cost
 
 SETTINGS = {
     "size_px": [64, 64],
@@ -37,7 +38,7 @@ MOST_DIFFERENCE, LEAST = 0.02, 0.8
 Entry = dict[str, Any]
 
 
-def run_heads(folder: Path, n_seeds: int = 2) -> Entry:
+def run_heads(folder: Path, n_seeds: int) -> Entry:
     """Train what is missing and compare accuracies; an entry of the table of results.
 
     Args:
@@ -47,22 +48,22 @@ def run_heads(folder: Path, n_seeds: int = 2) -> Entry:
     recipe = folder / "recipe.yaml"
     if not recipe.is_file():
         write_phantom(folder, PhantomSettings.model_validate(SETTINGS))
-    cells: dict[str, float] = {}
+    cpu_s: list[float | None] = []
     joint, single, inferred = [], [], []
     for seed in range(n_seeds):
         shared = (*OVERRIDES, f"seed={seed}", "split.seed=0")
         name = f"{folder.name}-seed{seed}"
-        exp = _trained(recipe, name, shared, cells)
+        exp = _trained(recipe, name, shared, cpu_s)
         joint.append(_predictions(exp))
         own = [
-            _trained(recipe, f"{name}-{head}", (*shared, f"classify.targets=[{head}]"), cells)
+            _trained(recipe, f"{name}-{head}", (*shared, f"classify.targets=[{head}]"), cpu_s)
             for head in HEADS
         ]
         single.append(pd.concat([_predictions(one) for one in own]))
         rules = folder / "rules.yaml"
         write_text(rules, dump_yaml({"classes": combinations()}))
         inferred.append(infer_classes(exp, rules)[1])
-    entry: Entry = {"heads": accuracies(joint, single), "cells": cells, "n_seeds": n_seeds}
+    entry: Entry = {"heads": accuracies(joint, single), "cpu_s": cpu_s, "n_seeds": n_seeds}
     entry["difference"] = accuracy_difference(joint, single)
     entry["unseen"] = [record["unseen_in_training"] for record in inferred]
     entry["derived"] = [{"n": one["n"], "accuracy": one["accuracy"]} for one in inferred]
@@ -119,7 +120,7 @@ def heads_section(title: str, entry: Entry | None) -> str:
     whole, n_seeds = entry["difference"], entry["n_seeds"]
     lines = [
         f"## {title}\n",
-        f"data: phantom; {n_seeds} seeds; 40 % of the training categories are left out; "
+        f"data: phantom; seeds: {n_seeds}; 40 % of the training categories are left out; "
         f"{entry['heads'][0]['n']} test cases of {whole['n_patients']} patients. Every network has "
         "the same encoder, cases, augmentation and steps.\n",
         "| head | accuracy: one network for all | a network of its own |",
@@ -133,8 +134,7 @@ def heads_section(title: str, entry: Entry | None) -> str:
         "Accuracy on test cases of these three, per seed:",
         ", ".join(f"{one['accuracy']:.3f} (n {one['n']})" for one in entry["unseen"])
         + f". Goal: above 0.8; {_reached(min(o['accuracy'] for o in entry['unseen']) > LEAST)}.\n",
-        f"{len(entry['cells'])} trainings in {sum(entry['cells'].values()):.0f} min, the longest "
-        f"{max(entry['cells'].values()):.1f} min.",
+        cost_line(entry["cpu_s"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -144,13 +144,12 @@ def _reached(is_reached: bool) -> str:
 
 
 def _trained(
-    recipe: Path, name: str, overrides: tuple[str, ...], cells: dict[str, float]
+    recipe: Path, name: str, overrides: tuple[str, ...], cpu_s: list[float | None]
 ) -> Experiment:
     exp = new_experiment(recipe, None, name, overrides)
-    start = time.monotonic()
     with progress(name) as on_event:
         pipeline.train_clf(exp, on_event, resume=True)
-    cells[name] = round((time.monotonic() - start) / 60, 2)
+    cpu_s.append(read_cost(exp.run.stage("classify", exp.recipe.classify.method)))
     return exp
 
 

@@ -37,24 +37,29 @@ def test_known_and_unknown_are_counted_as_scikit_learn_does(entry):
     assert (row["n_known"], row["n_unknown"]) == (int(known.sum()), int((~known).sum()))
     assert row["known_unknown"] == pytest.approx(roc_auc_score(known, table["similarity"]))
     seen = table[known]
+    threshold = json.loads((exp.run.stage("classify", "metric") / "gallery.json").read_text())
+    is_called = table["similarity"] <= threshold["unknown"]["threshold"]
+    assert row["said_unknown_of_unknown"] == pytest.approx(is_called[~known].mean())
+    assert row["said_unknown_of_known"] == pytest.approx(is_called[known].mean())
     assert row["accuracy_known"] == pytest.approx(accuracy_score(seen["truth"], seen["predicted"]))
 
 
 def test_enrolled_patients_are_not_judged(entry):
     row = entry["seeds"][0]
     assert [one["draw"] for one in row["enrolled"]] == [0, 1]
-    for one in row["enrolled"]:
+    for one in (*row["enrolled"], *row["enrolled_together"]):
         assert 0 < one["n"] <= row["n_unknown"] - 2 * kinds.N_IMAGES
         assert 0 <= one["accuracy"] <= 1
 
 
 def test_the_section_says_what_was_found_and_that_nothing_has_run(entry):
     kept = json.loads(json.dumps(entry))
-    text = kinds.kinds_section(PROOFS["phantom_kinds"][0], kept)
+    text = kinds.kinds_section(PROOFS["phantom_kinds"].title, kept)
     mean = np.mean([one["accuracy"] for one in entry["seeds"][0]["enrolled"]])
     assert f"| {mean:.3f} (" in text
+    assert "1 trainings of " in text
     assert kinds.kinds_section("Kinds", None) == "## Kinds\n\nNot run.\n"
     page = comparisons_page({"phantom_kinds": kept})
     assert text in page
     assert page.count("Not run.") == page.count("\n## ") - 1
-    assert all(title in page for title, _, _ in PROOFS.values())
+    assert all(proof.title in page for proof in PROOFS.values())
