@@ -70,10 +70,10 @@ def _explanations(kind: type[BaseModel], before: str = "") -> Iterator[tuple[str
     """Place of every setting (`classify.metric.k`) and its text, at any depth."""
     for name, field in kind.model_fields.items():
         inner = field.annotation
-        is_group = inspect.isclass(inner) and issubclass(inner, BaseModel)
-        yield before + name, field.description or (is_group and inspect.getdoc(inner)) or ""
-        if is_group:
-            yield from _explanations(inner, f"{before}{name}.")
+        group = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+        yield before + name, field.description or (inspect.getdoc(group) if group else "") or ""
+        if group is not None:
+            yield from _explanations(group, f"{before}{name}.")
 
 
 def check_data(
