@@ -112,10 +112,8 @@ def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[st
     for rule in RULES:
         pipeline.summarize_masks(exp, rule)
     frame = stages.split_frame(exp.split, exp.table)
-    scores = judging.score_tables(exp)
-    tables = [
-        scores[scores["method"].isin([*RULES, "sigmoid"])]
-    ]  # a comparison may have added more
+    own = (*RULES, "sigmoid")  # a comparison in the same run may have added more
+    tables = [judging.score_tables(exp).query("method in @own")]
     trained = set(tables[0]["fold"].dropna())
     finding = exp.table.findings[0]
     cases = exp.table.frame
