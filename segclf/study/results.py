@@ -25,6 +25,8 @@ from segclf.study.experiments import write_page
 from segclf.study.page import METRICS, measured_line
 
 RULES = ("mean", "max", "tau")
+METHODS = (*RULES, "sigmoid")
+"""What is reported; a comparison in the same run may have added more."""
 BASELINES: dict[str, tuple[tuple[str, bool], ...]] = {
     "ct_ich_2d": (("slice", False), ("slice_position", True)),
     "busi_lesion": (("orig_width", False),),
@@ -112,8 +114,7 @@ def measure(exp: Experiment, baselines: tuple[tuple[str, bool], ...]) -> dict[st
     for rule in RULES:
         pipeline.summarize_masks(exp, rule)
     frame = stages.split_frame(exp.split, exp.table)
-    own = (*RULES, "sigmoid")  # a comparison in the same run may have added more
-    tables = [judging.score_tables(exp).query("method in @own")]
+    tables = [judging.score_tables(exp).query("method in @METHODS")]
     trained = set(tables[0]["fold"].dropna())
     finding = exp.table.findings[0]
     cases = exp.table.frame
