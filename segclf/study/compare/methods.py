@@ -52,9 +52,13 @@ class Method:
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Sections of the recipe with the settings that it changes."""
+        """Sections of the recipe with the settings that it changes.
+
+        A head starts anew, whatever the run's recipe names; `cells.with_method` names the run
+        from which `<head>-init` starts.
+        """
         if self.family == "head":
-            return {"classify": {"head": self.base}}
+            return {"classify": {"head": self.base, "init_from": None}}
         fit_on = {"fit_on": "val" if self.fits_on_val else "train"}
         out_of_fold = {"out_of_fold": self.name.endswith(OUT_OF_FOLD)}
         return {"summarize": fit_on | out_of_fold} if self.family == "trained" else {}

@@ -5,9 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from segclf.core.atomic import read_json
+from segclf.core.config import make_recipe
 from segclf.core.errors import IntegrityError, StoppedError
+from segclf.core.runs import Run
+from segclf.experiment import Experiment
 from segclf.study.compare import cells
-from segclf.study.compare.cells import CellTable, plan_cells, run_cells, time_cells
+from segclf.study.compare.cells import CellTable, plan_cells, run_cells, time_cells, with_method
 from segclf.study.compare.methods import Method
 
 TAU = Method("tau", "rule", "tau")
@@ -108,3 +111,15 @@ def test_heads_are_trained_again_with_their_own_numbers_of_steps():
         ("seed 0, softmax@time", 40),
         ("seed 1, softmax@time", 40),
     ]
+
+
+def test_a_head_starts_from_the_segmenter_only_where_its_name_says_so(tmp_path):
+    # `train-clf --init-from other` writes its settings into the run's recipe.
+    made = {"manifest": "m.csv", "classify": {"head": "sigmoid", "init_from": "other"}}
+    recipe = make_recipe(made, where="test")
+    exp = Experiment(table=None, split=None, recipe=recipe, run=Run(tmp_path / "runs" / "tiny"))  # pyright: ignore[reportArgumentType] (not read)
+    plain = with_method(exp, SIGMOID).recipe.classify
+    assert (plain.method, plain.init_from) == ("sigmoid", None)
+    init = with_method(exp, INIT).recipe.classify
+    assert (init.method, init.init_from) == ("softmax-init", "tiny")
+    assert with_method(exp, TAU).recipe == recipe
