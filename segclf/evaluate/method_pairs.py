@@ -37,7 +37,7 @@ def method_rows(drawn: Drawn, settings: EvaluateSettings, *, seed: int, unit: st
 
     AUROCs are compared by their covariance over patients, decisions by McNemar's test with
     patients as clusters, everything else by the joint bootstrap; methods with several seeds by
-    resampling patients and seeds together.
+    resampling patients and seeds together, seed by seed where both have the same.
 
     Args:
         drawn: The resampled values.
@@ -184,7 +184,7 @@ def _compare(
         sd = {"seed_sd_first": found.seed_sd[0], "seed_sd_second": found.seed_sd[1]}
         how = "patients and seeds resampled"
         row |= sd | {"n_usable": found.n_usable, "interval": how, "test": how}
-        return row | _numbers(found.difference, found) | {"df": found.df}
+        return row | _numbers(metric, found.difference, found) | {"df": found.df}
     drawn_difference = values[0, 1:] - values[1, 1:]
     usable = drawn_difference[~np.isnan(drawn_difference)]
     row["n_usable"] = len(usable)
@@ -199,7 +199,7 @@ def _compare(
             return row | {"reason": f"{len(usable)} of {len(drawn_difference)} resamples usable"}
         variance, how = float(usable.var(ddof=1)), "joint bootstrap"
     found = compare_paired(difference, max(variance, 0.0), df=df, confidence=settings.confidence)
-    row |= {"interval": how, "test": how, "df": df} | _numbers(difference, found)
+    row |= {"interval": how, "test": how, "df": df} | _numbers(metric, difference, found)
     if metric.share is not None and metric.uses != "both":
         row |= _mcnemar(pair, s, is_positive=metric.uses == "positives")
     return row
@@ -219,8 +219,12 @@ def _separated(drawn: Drawn, s: int, methods: list[int], settings: EvaluateSetti
     return row | {"p": mover_p(one, other), "interval": how, "test": how, "reason": reason}
 
 
-def _numbers(difference: float, found: Comparison | SeedDifference) -> Row:
-    numbers = {"lo": found.lo, "hi": found.hi, "p": found.p, "se": found.se}
+def _numbers(metric: Metric, difference: float, found: Comparison | SeedDifference) -> Row:
+    """Interval and test; fractions differ by 1 at most, however wide Student's interval is."""
+    lo, hi = found.lo, found.hi
+    if metric.is_fraction:
+        lo, hi = (float(np.clip(limit, -1.0, 1.0)) for limit in (lo, hi))
+    numbers = {"lo": lo, "hi": hi, "p": found.p, "se": found.se}
     return {"difference": difference, **numbers, "reason": found.reason}
 
 

@@ -269,3 +269,26 @@ def test_a_perfect_and_an_inverted_method_differ_although_neither_has_a_variance
     assert found["interval"] == "MOVER of both intervals"
     assert 0 < found["p"] < 1e-6
     assert 0.5 < found["lo"] < found["hi"] <= 1.0
+
+
+def test_methods_that_share_all_scores_of_every_seed_do_not_differ(table, row):
+    runs = [draw_pair(table, n=60, seed=k) for k in range(3)]
+    labels = runs[0]["label"]
+    runs = [run.loc[run["method"] == "a"].assign(label=labels) for run in runs]
+    runs = [run.assign(seed=pd.array([k] * len(run), dtype="Int64")) for k, run in enumerate(runs)]
+    one = pd.concat(runs, ignore_index=True)
+    found = row(compare(pd.concat([one, one.assign(method="again")])), metric="auroc")
+    assert (found["difference"], found["p"]) == (0.0, 1.0)
+    assert np.isnan([found["lo"], found["hi"]]).all()
+    assert found["reason"] == "no difference in any case"
+
+
+def test_the_interval_of_a_difference_of_fractions_ends_at_1(table, row):
+    label = np.tile([1.0, 0, 0], 12)
+    rng, runs = np.random.default_rng(2), []
+    for seed in range(2):
+        good, poor = label + 0.1 * rng.normal(size=36), -label * seed + 0.5 * rng.normal(size=36)
+        both = [table(label, good, method="a"), table(label, poor, method="b")]
+        runs.append(pd.concat(both).assign(seed=pd.array([seed] * 72, dtype="Int64")))
+    found = row(compare(pd.concat(runs, ignore_index=True)), metric="auroc")
+    assert -1 <= found["lo"] < found["difference"] < found["hi"] == 1.0

@@ -1,5 +1,7 @@
 """Differences over seeds against hand calculation and the t distribution of SciPy."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -33,13 +35,67 @@ def test_seeds_alone_give_welchs_t_test_of_the_two_samples_of_seeds():
     assert (found.n_seeds, found.n_usable, found.reason) == ((4, 3), 40_000, "")
 
 
-def test_patients_and_seeds_add_up():
-    first, second = [0.80, 0.84, 0.82], [0.74, 0.75, 0.70]
+def test_the_same_seeds_alone_give_the_paired_t_test():
+    first, second = [0.80, 0.84, 0.79, 0.85], [0.74, 0.78, 0.70, 0.81]
+    found = compare_seeds(make_values(first, second, 40_000), n_patients=10**9)
+    scipy = stats.ttest_rel(first, second)
+    assert found.se == pytest.approx(found.difference / scipy.statistic, rel=0.01)
+    assert found.df == pytest.approx(scipy.df, rel=0.03)
+    assert found.p == pytest.approx(scipy.pvalue, rel=0.05)
+
+
+@pytest.mark.parametrize(("second", "n"), [([0.74, 0.75, 0.70], 3), ([0.74, 0.75], 2)])
+def test_patients_and_seeds_add_up(second, n):
+    first = [0.80, 0.84, 0.82]
     found = compare_seeds(make_values(first, second, 40_000, patient_sd=0.02), n_patients=500)
-    variance = 0.02**2 + np.var(first, ddof=1) / 3 + np.var(second, ddof=1) / 3
-    assert found.se**2 == pytest.approx(variance, rel=0.03)
-    few = 2 + (0.02**2 > 0)
-    assert few < found.df < 500
+    of_seeds = np.var(first, ddof=1) / 3 + np.var(second, ddof=1) / 2
+    if n == 3:
+        of_seeds = np.var(np.subtract(first, second), ddof=1) / 3
+    assert found.se**2 == pytest.approx(0.02**2 + of_seeds, rel=0.03)
+    assert 2 < found.df < 500
+    assert found.n_seeds == (3, n)
+
+
+def test_paired_seeds_are_those_of_every_draw_made_in_turn():
+    rng = np.random.default_rng(5)
+    values = np.tile(rng.normal(0.8, 0.03, (2, 3, 1, 1)), 4001)
+    values[..., 1:] += rng.normal(0, 0.02, (2, 3, 1, 4000))
+    found = compare_seeds(values, n_patients=40)
+    paired = values[0, :, 0] - values[1, :, 0]
+    mean = paired[:, 1:].mean(axis=0)
+    every = [paired[list(seeds), 1:].mean(axis=0) for seeds in product(range(3), repeat=3)]
+    stretched = mean + np.sqrt(3 / 2) * (np.stack(every) - mean)
+    assert found.se**2 == pytest.approx(stretched.var(), rel=0.06)
+    of_seeds = paired[:, 0].var(ddof=1) / 3
+    of_patients = found.se**2 - of_seeds
+    df = found.se**4 / (of_seeds**2 / 2 + of_patients**2 / 39)
+    assert found.df == pytest.approx(df)
+    reach = stats.t(df).ppf(0.975) * found.se
+    middle = paired[:, 0].mean()
+    assert (found.lo, found.hi) == pytest.approx((middle - reach, middle + reach))
+
+
+def test_what_seeds_have_in_common_is_no_spread_of_the_difference():
+    # Two rules on the same maps: far apart between seeds, alike within each.
+    values = make_values([0.6, 0.9, 0.8], [0.6, 0.9, 0.8], 200, patient_sd=0.0)
+    values[:, :, :, 1:] += 0.05 * np.random.default_rng(0).normal(size=200)
+    found = compare_seeds(values, n_patients=50)
+    assert (found.difference, found.se, found.p) == (0.0, 0.0, 1.0)
+    assert found.reason == "no difference in any case"
+
+
+@pytest.mark.parametrize("seed_sd", [0.0, 0.1])
+def test_a_true_null_hypothesis_is_rejected_about_as_often_as_the_level_says(seed_sd):
+    # A mean over patients instead of an AUROC; seeds of both methods share a part.
+    rng, n_rejected, n_simulated = np.random.default_rng(1), 0, 300
+    for _ in range(n_simulated):
+        shared = 0.5 * rng.normal(size=(1, 3, 1)) + rng.normal(size=(1, 1, 30))
+        own = seed_sd * rng.normal(size=(2, 3, 1)) + 0.5 * rng.normal(size=(2, 1, 30))
+        weights = np.vstack([np.ones(30), rng.multinomial(30, np.full(30, 1 / 30), 100)])
+        values = (shared + own + 0.2 * rng.normal(size=(2, 3, 30))) @ weights.T / 30
+        found = compare_seeds(values[:, :, None], n_patients=30)
+        n_rejected += found.p <= 0.05
+    assert 0.01 <= n_rejected / n_simulated <= 0.09
 
 
 def test_one_seed_is_the_plain_test_and_says_so():
