@@ -10,13 +10,13 @@ from segclf.core.records import Case, MaskState
 from segclf.core.runs import Run
 from segclf.core.scoretable import RECORD
 from segclf.experiment import Experiment
-from segclf.manifest import cases_of
+from segclf.manifest import cases_of, read_pairs
 from segclf.study.compare.cells import at_time
 from segclf.study.compare.methods import Method
 from segclf.training import read_cost
 
 Row = dict[str, Any]
-MODEL = "model.json"
+MODEL, METRIC = "model.json", "metric"
 SLACK = 0.05
 """A head that needs at least 95 % of the time is not trained again."""
 
@@ -36,7 +36,8 @@ def used_truth(exp: Experiment, method: Method, fold: int | None) -> Row:
     """The truth that trains a method in one fold, without the cases that were set aside.
 
     A segmenter reads masks: of the labels it uses those that make a mask empty. Whatever is
-    trained for labels reads all of them. Every method moreover uses the labels of validation
+    trained for labels reads all of them: of findings, or those that `class_labels` counts. Every
+    method moreover uses the labels of validation
     cases to choose weights and thresholds: `val_labels`.
     """
     aside = _set_aside(_network_folder(exp, method, fold))
@@ -47,12 +48,46 @@ def used_truth(exp: Experiment, method: Method, fold: int | None) -> Row:
         truth |= {"drawn_masks": 0, "free_masks": 0}
     if method.family == "rule":
         truth["labels"] = truth["free_masks"]
+    if (columns := class_columns(exp, method, fold)) or learns_pairs(exp, method):
+        truth["labels"] = class_labels(exp, method, columns, train)
+        truth["labels"] += truth["free_masks"] if columns else 0
+        of_val["labels"] = class_labels(exp, method, columns, val)
     if method.fits_on_val:
         heads = [head for head in trained_heads(exp, method) if head["fold"] == fold]
         n_fitted = sum(sum(head["n_labels"].values()) for head in heads)
         truth["labels"] = truth["free_masks"] + n_fitted
         of_val["labels"] -= n_fitted
     return truth | {"val_labels": of_val["labels"]}
+
+
+def class_columns(exp: Experiment, method: Method, fold: int | None) -> list[str]:
+    """The class columns that a trained head tells categories of; [] if it learned findings."""
+    path = head_folder(exp.run, method, fold) / MODEL
+    if method.family != "head" or not path.is_file():
+        return []
+    named = exp.recipe.classify.targets if learns_pairs(exp, method) else ()  # not in its card
+    return list(read_json(path).get("classes") or named)
+
+
+def learns_pairs(exp: Experiment, method: Method) -> bool:
+    """Whether a method learns from similar and dissimilar pairs."""
+    return method.base == METRIC and exp.recipe.classify.metric.pairs is not None
+
+
+def class_labels(
+    exp: Experiment, method: Method, columns: Sequence[str], cases: Sequence[Case]
+) -> int:
+    """Known classes, one per case and column, or known findings; and pairs, where it learns them.
+
+    A head that learned pairs names classes after those of training cases, so both count.
+    """
+    labels = sum(name in case.classes for case in cases for name in columns)
+    labels = labels if columns else count_truth(cases)["labels"]
+    pairs = exp.recipe.classify.metric.pairs
+    if pairs is None or not learns_pairs(exp, method):
+        return labels
+    ids = {case.case_id for case in cases}
+    return labels + sum(ids.issuperset(key) for key in read_pairs(pairs, exp.table))
 
 
 def method_costs(

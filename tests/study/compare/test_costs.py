@@ -1,6 +1,7 @@
 """Costs by hand: labels, masks, steps and CPU-seconds of a tiny manifest."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from segclf.core.config import make_recipe
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.core.runs import Run
+from segclf.study.compare import costs
 from segclf.study.compare.costs import (
     count_truth,
     map_optimism,
@@ -89,6 +91,31 @@ def test_each_family_uses_its_own_truth_without_the_cases_set_aside(exp):
     assert used_truth(exp, ON_VAL, None) == {"labels": 3, **masks, "val_labels": 1}  # 2 are free
 
 
+def test_heads_of_class_columns_use_one_label_per_case_and_column_and_pairs_count(exp, monkeypatch):
+    known = {"a": {"density": "L"}, "b": {"density": "H"}, "c": {"density": "L", "view": "pa"}}
+    known |= {"f": {"density": "H"}, "h": {"density": "L"}, "i": {"density": "L"}}
+    cases = [replace(case, classes=known.get(case.case_id, {})) for case in exp.table.cases]
+    exp.table.cases = tuple(cases)
+    card = {"n_steps": 10, "classes": {"density": ["H", "L"], "view": ["pa"]}}
+    (exp.run.path / "classify/softmax/model.json").write_text(json.dumps(card))
+    found = used_truth(exp, SOFTMAX, None)
+    assert (found["labels"], found["val_labels"]) == (4, 1)  # a, b, c twice; f
+    folder = exp.run.path / "classify" / "softmax-init"
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps(card))
+    assert used_truth(exp, INIT, None)["labels"] == 5 + 3  # i is not set aside there; free masks
+    metric = Method("metric", "head", "metric")
+    folder = exp.run.path / "classify" / "metric"
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps({"n_steps": 10}))
+    made = {"manifest": "m.csv", "classify": {"targets": ["density"], "metric": {"pairs": "p.csv"}}}
+    exp.recipe = make_recipe(made, where="test")
+    pairs = {("a", "b"): True, ("a", "c"): False, ("a", "f"): True, ("f", "g"): False}
+    monkeypatch.setattr(costs, "read_pairs", lambda _text, _table: pairs)
+    found = used_truth(exp, metric, None)
+    assert (found["labels"], found["val_labels"]) == (4 + 2, 1 + 1)
+
+
 def test_time_and_steps_are_those_of_all_networks_that_a_method_needs(exp):
     tau, softmax = method_costs({0: exp}, TAU), method_costs({0: exp}, SOFTMAX)
     assert (tau["cpu_s"], tau["steps"]) == (8.0, 10)
@@ -108,17 +135,17 @@ def test_costs_that_were_not_recorded_are_missing_and_not_0(exp):
 
 
 def test_cheaper_heads_get_as_many_steps_as_fit_the_time_of_the_segmenter(exp):
-    costs = {m.name: method_costs({0: exp}, m) for m in (TAU, SOFTMAX)}
-    steps, aim, why = steps_at_time([TAU, SOFTMAX], costs, steps=10)
+    needed = {m.name: method_costs({0: exp}, m) for m in (TAU, SOFTMAX)}
+    steps, aim, why = steps_at_time([TAU, SOFTMAX], needed, steps=10)
     assert (steps, aim, why) == ({"softmax": 20}, 8.0, "")
-    costs["softmax"]["cpu_s"] = 7.9
-    assert steps_at_time([TAU, SOFTMAX], costs, steps=10)[::2] == ({}, "no head is cheaper")
-    costs["softmax"]["cpu_s"] = None
-    _, aim, why = steps_at_time([TAU, SOFTMAX], costs, steps=10)
+    needed["softmax"]["cpu_s"] = 7.9
+    assert steps_at_time([TAU, SOFTMAX], needed, steps=10)[::2] == ({}, "no head is cheaper")
+    needed["softmax"]["cpu_s"] = None
+    _, aim, why = steps_at_time([TAU, SOFTMAX], needed, steps=10)
     assert (aim, why) == (None, "no head has a recorded training time")
 
 
 def test_without_a_segmenter_the_dearest_head_sets_the_time():
     sigmoid = Method("sigmoid", "head", "sigmoid")
-    costs = {"softmax": {"cpu_s": 2.0}, "sigmoid": {"cpu_s": 5.0}}
-    assert steps_at_time([SOFTMAX, sigmoid], costs, steps=100)[:2] == ({"softmax": 250}, 5.0)
+    needed = {"softmax": {"cpu_s": 2.0}, "sigmoid": {"cpu_s": 5.0}}
+    assert steps_at_time([SOFTMAX, sigmoid], needed, steps=100)[:2] == ({"softmax": 250}, 5.0)
