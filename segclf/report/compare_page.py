@@ -88,7 +88,7 @@ def _alarms(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _sections(files: FigureFiles, result: Result) -> Iterator[Section]:
-    yield Section("conclusion", "Conclusion", list(_conclusion(result["findings"])))
+    yield Section("conclusion", "Conclusion", list(_conclusion(result)))
     for place, found in enumerate(result["findings"], start=1):
         title = f"Results: {plain(found['finding'])}"
         pieces = list(_finding(files, result, found, result["methods"]))
@@ -101,9 +101,12 @@ def _sections(files: FigureFiles, result: Result) -> Iterator[Section]:
     yield Section("made", "How it was made", list(_made(result)))
 
 
-def _conclusion(findings: Sequence[Row]) -> Iterator[Piece]:
+def _conclusion(result: Result) -> Iterator[Piece]:
+    findings = result["findings"]
     if not findings:
-        yield ("text", "No method has finished: there is nothing to conclude.")
+        some = any(entry["n_seeds_done"] for entry in result["methods"])
+        why = "No two methods score the same" if some else "No method has finished"
+        yield ("text", f"{why}: there is nothing to conclude.")
     for found in findings:
         if len(findings) > 1:
             yield ("text", f"{plain(found['finding'])}:")
@@ -170,6 +173,7 @@ def _forests(files: FigureFiles, found: Row, methods: Sequence[Row], name: str) 
     kinds = {"AUROC": where(found["metrics"], metric="auroc")}
     kinds["Robust AUROC"] = where(found["robust"], quantity="robust")
     missing = {e["name"]: e["state"] for e in methods if e["n_seeds_done"] == 0}
+    missing |= found.get("unscored", {})
     for title, rows in kinds.items():
         if not rows:
             continue

@@ -42,7 +42,8 @@ def results_table(found: Entry, methods: Sequence[Entry], *, caption: str, n_see
     for family, entry in _by_family(methods):
         name = entry["name"]
         own = one_per(where(found["metrics"], method=name), "metric")
-        cells = [*family, Cell(plain(name), is_head=True, is_sub=True), _state(entry, notes)]
+        cells = [*family, Cell(plain(name), is_head=True, is_sub=True)]
+        cells.append(_state(entry, notes, found.get("unscored", {}).get(name, "")))
         for metric in METRICS:
             cells.append(estimate_cell(own.get(metric), notes))
             if metric == "auroc" and n_seeds > 1:
@@ -153,10 +154,10 @@ def _by_family(methods: Sequence[Entry]) -> Iterator[tuple[list[Cell], Entry]]:
             yield first, entry
 
 
-def _state(entry: Entry, notes: Notes) -> Cell:
-    """`5 seeds`, `4 of 5 seeds`, `not run` or `failed`, with the reason below the table."""
+def _state(entry: Entry, notes: Notes, unscored: str) -> Cell:
+    """`yes`, `4 of 5 seeds`, `not run` or `failed`, with the reason below the table."""
     state, _, reason = plain(entry["state"], 300).partition(": ")
-    why = "; ".join(filter(None, [reason, *entry["notes"]]))
+    why = "; ".join(filter(None, [reason, unscored, *entry["notes"]]))
     return Cell("yes" if state == "done" else state, note=notes.mark(why), is_number=False)
 
 

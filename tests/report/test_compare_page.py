@@ -223,7 +223,15 @@ def test_a_reference_that_was_changed_is_said(write):
     assert "was changed" not in write()
 
 
+def test_a_method_of_other_findings_says_below_the_table_what_it_scores():
+    found = FOUND | {"unscored": {"softmax": "scores density=..., not lesion"}}
+    table = results_table(found, METHODS, caption="x", n_seeds=2)
+    assert "scores density=..., not lesion" in str(table)
+
+
 def test_without_any_finished_method_the_page_says_so(write):
+    open_ones = [method | {"n_seeds_done": 0} for method in METHODS]
+    assert "No method has finished" in write(findings=[], cells=[], methods=open_ones)
     page = write(findings=[], cells=[])
-    assert "No method has finished" in page
+    assert "No two methods score the same: there is nothing to conclude." in page
     assert "No network was trained." in page

@@ -1,4 +1,4 @@
-"""Numbers as a sentence writes them."""
+"""Numbers and methods as a sentence writes them."""
 
 import math
 from collections.abc import Mapping
@@ -27,3 +27,12 @@ def p_value(value: float) -> str:
 def is_missing(value: object) -> bool:
     """Whether a number is None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def phrase(name: str, family: str) -> str:
+    """How a sentence names a method."""
+    if family == "rule":
+        return f"segmentation with {name}"
+    if family == "trained":
+        return f"segmentation with the trained summarizer {name}"
+    return name

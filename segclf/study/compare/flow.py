@@ -26,6 +26,7 @@ from segclf.study.compare.cells import (
     run_cells,
     time_cells,
 )
+from segclf.study.compare.figures import phrase
 from segclf.study.compare.methods import (
     AT_TIME,
     Method,
@@ -35,7 +36,7 @@ from segclf.study.compare.methods import (
 from segclf.study.compare.numbers import gather_scores, judge, summarize_rules
 from segclf.study.compare.output import write_outputs
 from segclf.study.compare.speed import measure_speed
-from segclf.study.compare.words import CAUTIONS, phrase
+from segclf.study.compare.words import CAUTIONS
 
 Result = dict[str, Any]
 PLAN = "plan.json"

@@ -118,9 +118,25 @@ def choose_reference(name: str | None, methods: Sequence[Method]) -> Method:
         if name not in by_name:
             raise unknown_name(name, by_name, kind="compared method", where=f"--reference {name}")
         return by_name[name]
-    heads = [method.name for method in methods if method.family == "head"]
-    preferred = [*(name for name in REFERENCES if name in by_name), *heads, *by_name]
-    return by_name[preferred[0]]
+    return preferred(methods)[0]
+
+
+def preferred(methods: Sequence[Method]) -> list[Method]:
+    """Methods in the order in which they become the reference where nobody says which."""
+    order = {name: place for place, name in enumerate(REFERENCES)}
+    return sorted(methods, key=lambda m: (order.get(m.name, len(order)), m.family != "head"))
+
+
+def references(declared: str, names: Sequence[str]) -> list[str]:
+    """The declared reference, then those that replace it where it does not score a finding.
+
+    Args:
+        declared: What was declared.
+        names: Methods with results, `@time` included.
+    """
+    known = known_methods()
+    name_of = {known[name.removesuffix(AT_TIME)]: name for name in names}
+    return list(dict.fromkeys([declared, *(name_of[m] for m in preferred([*name_of]))]))
 
 
 def _by_alias(name: str, known: Mapping[str, Method]) -> Method:

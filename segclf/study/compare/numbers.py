@@ -15,7 +15,14 @@ from segclf.experiment import Experiment
 from segclf.stages import predicted_folders, split_frame
 from segclf.study.compare.cells import at_time
 from segclf.study.compare.costs import head_folder
-from segclf.study.compare.methods import AT_TIME, WITH_MASKS, Method, known_methods
+from segclf.study.compare.figures import phrase
+from segclf.study.compare.methods import (
+    AT_TIME,
+    WITH_MASKS,
+    Method,
+    known_methods,
+    references,
+)
 from segclf.study.compare.table import (
     dice_rows,
     evaluate_methods,
@@ -23,7 +30,7 @@ from segclf.study.compare.table import (
     flat_row,
     joined_seeds,
 )
-from segclf.study.compare.words import conclusion, phrase
+from segclf.study.compare.words import conclusion
 
 Row = dict[str, Any]
 Finished = Mapping[str, Mapping[int, Experiment]]
@@ -103,7 +110,8 @@ def judge(
         exp: The experiment of the first seed.
         finished: The seeds of each method.
         methods: Of which some may have masks.
-        reference: What the others are compared with.
+        reference: What the others are compared with; where it scores other findings, the first
+            method in the order of `preferred` that scores the finding.
         tables: From `gather_scores`.
         folder: Gets the whole evaluation; None writes none.
         names: Methods in their order; () takes those of `methods`.
@@ -140,22 +148,41 @@ def judge(
         "shortcut": exp.recipe.evaluate.shortcut or "",
         "with_masks": with_masks,
         "leaning": again or ran,
+        "declared": reference,
     }
     phrases = {name: phrase(name, families.get(name, "head")) for name in ran}
     confidence = exp.recipe.evaluate.confidence
     found = []
-    for tables_of in finding_tables(evaluation, names, reference, confidence=confidence):
+    order = references(reference, ran) if reference in ran else [reference]
+    for tables_of in finding_tables(evaluation, names, order, confidence=confidence):
+        tables_of["unscored"] = unscored(tables_of, tables, ran)
         dice = {name: dice_rows(rows, tables_of["finding"]) for name, rows in overlap.items()}
         tables_of["dice"] = [row for rows in dice.values() for row in rows]
         source = {m.name: m.name if m.family == "head" else SEGMENTER for m in methods}
         tables_of["rows"] = [
             {"method": name, **flat_row(name, tables_of, dice.get(source.get(name, ""), ()))}
+            | ({"reason": tables_of["unscored"][name]} if name in tables_of["unscored"] else {})
             for name in ran
         ]
         tables_of["conclusion"] = conclusion(tables_of, phrases, settings)
         tables_of["notes"] = list(evaluation.ledger["notes"])
         found.append(tables_of)
     return found
+
+
+def unscored(found: Row, tables: Sequence[pd.DataFrame], names: Sequence[str]) -> dict[str, str]:
+    """Methods that do not score a finding, with what they score instead."""
+    scored = {row["method"] for row in found["metrics"]}
+    what: dict[str, dict[str, None]] = {name: {} for name in names if name not in scored}
+    for table in tables:
+        for name, finding in table[["method", "finding"]].drop_duplicates().to_numpy():
+            if name in what:  # the categories of a class column are one thing
+                column, is_class, _ = str(finding).partition("=")
+                what[name][f"{column}=..." if is_class else column] = None
+    return {
+        name: f"scores {' and '.join(own) or 'nothing'}, not {found['finding']}"
+        for name, own in what.items()
+    }
 
 
 def segmenter_masks(methods: Sequence[Method], finished: Finished) -> dict[int, Experiment]:

@@ -87,7 +87,7 @@ def _words(title: str, found: Row) -> list[str]:
 
 def _numbers(entry: Row, row: Row | None) -> str:
     if row is None or row.get("auroc") is None:
-        return entry["state"] if row is None else f"not estimated: {row['reason']}"
+        return entry["state"] if row is None else row["reason"] or "not estimated"
     interval = ""
     if row.get("auroc_lo") is not None:
         interval = f" ({row['auroc_lo']:.3f} to {row['auroc_hi']:.3f})"

@@ -112,7 +112,8 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
 
 
 def _finding(found: Row) -> dict[str, Any]:
-    return {name: found[name] for name in ("finding", "reference", "rows", "conclusion")}
+    kept = {name: found[name] for name in ("finding", "reference", "rows", "conclusion")}
+    return kept | ({"unscored": found["unscored"]} if found.get("unscored") else {})
 
 
 def _words(found: Row) -> list[str]:
@@ -123,12 +124,14 @@ def _words(found: Row) -> list[str]:
 
 
 def _results(found: Row, states: Mapping[str, str]) -> list[str]:
-    rows = {row["method"]: row for row in found["rows"]}
+    unscored = found.get("unscored", {})
+    rows = {row["method"]: row for row in found["rows"] if row["method"] not in unscored}
     shown = [
         (name, head)
         for name, head in zip(NUMBERS, HEADS, strict=True)
         if any(row.get(name) is not None for row in rows.values())
     ]
+    states = {**states, **unscored}
     cells = [
         [name, *(_value(rows.get(name), key, state) for key, _ in shown)]
         for name, state in states.items()

@@ -57,23 +57,25 @@ def evaluate_methods(
 
 
 def finding_tables(
-    evaluation: Evaluation, names: Sequence[str], reference: str, *, confidence: float
+    evaluation: Evaluation, names: Sequence[str], references: Sequence[str], *, confidence: float
 ) -> Iterator[Row]:
     """Per finding: metrics, differences from the reference, robust AUROC, and worst groups.
 
     Args:
         evaluation: Of all methods together.
         names: The methods, in the order of the comparison.
-        reference: What the others are compared with.
+        references: What the others are compared with: the first one that scores the finding.
         confidence: 1 - alpha of the verdicts.
     """
     metrics = plain_rows(evaluation.metrics)
-    against = [(name, reference) for name in names if name != reference]
     plain_of = {name: name.removesuffix(OUT_OF_FOLD) for name in names}
     out_of_fold = [(n, plain) for n, plain in plain_of.items() if n != plain and plain in names]
     for finding in dict.fromkeys(row["finding"] for row in metrics):
         own = [row for row in metrics if row["finding"] == finding]
         pairs = _of(evaluation.comparisons, finding)
+        scored = {row["method"] for row in own}
+        reference = next((name for name in references if name in scored), references[0])
+        against = [(name, reference) for name in names if name != reference]
         about = f"differences from {reference}"
         yield {
             "finding": finding,

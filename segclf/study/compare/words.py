@@ -29,8 +29,9 @@ def conclusion(found: Row, methods: Mapping[str, str], settings: Row) -> dict[st
         found: `finding`, `reference`, `differences` and `robust`, rows as in the result.
         methods: Name to phrase, of every method that has numbers.
         settings: `unit`, `n_seeds`, `margin` (of AUROC, None if none was declared), `shortcut`,
-            `with_masks` (names of methods that learned from masks), and `leaning` (methods whose
-            lean on the shortcut is said; all where it is missing).
+            `with_masks` (names of methods that learned from masks), `leaning` (methods whose
+            lean on the shortcut is said; all where it is missing), and `declared` (the declared
+            reference, where it may not be the finding's).
     """
     margin = settings.get("margin")
     rows = [row for row in found["differences"] if row["metric"] == "auroc"]
@@ -45,14 +46,31 @@ def conclusion(found: Row, methods: Mapping[str, str], settings: Row) -> dict[st
             found["robust"], judged, margin=margin, with_masks=settings["with_masks"]
         )
     )
-    nothing = "The reference and another method have to finish before anything can be compared."
     topics = {
-        BETTER: sentences or [nothing],
+        BETTER: [*_reference(found, methods, settings), *(sentences or [_nothing(found, methods)])],
         MISLED: misled,
         LEANS: leans,
         CAUTIONS: list(cautions(overall, settings["n_seeds"], has_leans=bool(leans))),
     }
     return {topic: own for topic, own in topics.items() if own}
+
+
+def _reference(found: Row, methods: Mapping[str, str], settings: Row) -> Iterator[str]:
+    """What is compared with another reference than the declared one, and why."""
+    declared = settings.get("declared", found["reference"])
+    if declared != found["reference"]:
+        yield (
+            f"The declared reference, {methods[declared]}, {found['unscored'][declared]}: here the "
+            f"others are compared with {methods[found['reference']]}."
+        )
+
+
+def _nothing(found: Row, methods: Mapping[str, str]) -> str:
+    """Why there is no difference."""
+    reference, others = found["reference"], found.get("unscored", {})
+    if reference in methods and len(methods) == 1 + len(others) > 1:
+        return f"No method but {methods[reference]} scores {found['finding']}, so none is compared."
+    return "The reference and another method have to finish before anything can be compared."
 
 
 def _differences(
@@ -276,12 +294,3 @@ def cautions(rows: Sequence[Row], n_seeds: int, *, has_leans: bool) -> Iterator[
             "robust AUROC the reverse. Intervals of their difference are by patient, for the "
             "trainings that were made, and are not adjusted for the number of methods."
         )
-
-
-def phrase(name: str, family: str) -> str:
-    """How a sentence names a method."""
-    if family == "rule":
-        return f"segmentation with {name}"
-    if family == "trained":
-        return f"segmentation with the trained summarizer {name}"
-    return name

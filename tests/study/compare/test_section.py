@@ -58,6 +58,13 @@ def test_a_section_shows_numbers_words_costs_and_gaps(text):
     assert text in section("Tiny phantom", entry_of(RESULT))
 
 
+def test_a_method_of_other_findings_says_so_in_its_row():
+    found = {**FOUND, "rows": [ROW, {"method": "softmax", "auroc": None}]}
+    found["unscored"] = {"softmax": "scores density=..., not lesion"}
+    text = section("T", entry_of(RESULT | {"findings": [found]}))
+    assert "| softmax | scores density=..., not lesion | scores density=..., not lesion |" in text
+
+
 def test_a_comparison_that_was_never_called_reads_not_run():
     assert section("Later", None) == "## Later\n\nNot run.\n"
 

@@ -10,6 +10,8 @@ from statsmodels.stats.multitest import multipletests
 from segclf.core.config import make_recipe
 from segclf.core.maskstats import MaskStatistics
 from segclf.evaluate import overlap_rows
+from segclf.study.compare.methods import references
+from segclf.study.compare.numbers import unscored
 from segclf.study.compare.table import (
     differences,
     evaluate_methods,
@@ -74,7 +76,7 @@ def judged():
     )  # fmt: skip
     nothing = pd.DataFrame({"case_id": pd.Series(dtype="str")})
     evaluation = evaluate_methods(scores, cases, recipe, sizes=nothing, roles={})
-    (found,) = finding_tables(evaluation, list(METHODS), "softmax", confidence=0.95)
+    (found,) = finding_tables(evaluation, list(METHODS), ["none", "softmax"], confidence=0.95)
     return scores, cases, found
 
 
@@ -159,7 +161,7 @@ def test_intervals_are_of_patients_and_seeds_drawn_together(judged):
         above = one["score"].to_numpy()[:, None] > zero["score"].to_numpy()
         owner = [part["patient_id"].str[1:].astype(int).to_numpy() for part in (one, zero)]
         wins[method, seed, fold] = (above, *owner)
-    drawn, spread = [], {}
+    drawn = []
     for _ in range(3000):
         weight = np.zeros(N_PATIENTS)
         for own in strata:
@@ -167,17 +169,17 @@ def test_intervals_are_of_patients_and_seeds_drawn_together(judged):
         value = {}
         for key, (above, one, zero) in wins.items():
             value[key] = weight[one] @ above @ weight[zero] / weight[one].sum() / weight[zero].sum()
-        means = []
-        for method in ("tau", "softmax"):
-            by_seed = [np.mean([value[method, seed, fold] for fold in (0, 1)]) for seed in SEEDS]
-            again = np.mean(rng.choice(by_seed, len(SEEDS)))
-            means.append(np.mean(by_seed) + np.sqrt(3 / 2) * (again - np.mean(by_seed)))
-        drawn.append(means[0] - means[1])
-    for method in ("tau", "softmax"):
-        spread[method] = np.var(mean_over(scores, method, auroc)[1], ddof=1) / len(SEEDS)
+        by_seed = [
+            np.mean([value["tau", seed, f] - value["softmax", seed, f] for f in (0, 1)])
+            for seed in SEEDS
+        ]
+        again = np.mean(rng.choice(by_seed, len(SEEDS)))  # the same seeds of both
+        drawn.append(np.mean(by_seed) + np.sqrt(3 / 2) * (again - np.mean(by_seed)))
+    own = [np.array(mean_over(scores, method, auroc)[1]) for method in ("tau", "softmax")]
+    spread = np.var(own[0] - own[1], ddof=1) / len(SEEDS)
     variance = np.var(drawn)
-    of_patients = max(variance - sum(spread.values()), 0)
-    scatter = sum(v**2 / (len(SEEDS) - 1) for v in spread.values()) + of_patients**2 / 29
+    of_patients = max(variance - spread, 0)
+    scatter = spread**2 / (len(SEEDS) - 1) + of_patients**2 / 29
     quantile = stats.t.ppf(0.975, variance**2 / scatter)  # Satterthwaite; 30 patients per class
     assert (row["hi"] - row["lo"]) / 2 == pytest.approx(quantile * np.sqrt(variance), rel=0.08)
     assert row["test"] == "patients and seeds resampled"
@@ -253,3 +255,18 @@ def test_masks_of_several_seeds_are_averaged_per_patient():
     assert dice["estimate"] == pytest.approx(np.mean(values))
     assert (dice["n_patients"], dice["n_folds"]) == (n, 2)  # each seed is a fold of its own
     assert dice["lo"] < dice["estimate"] < dice["hi"]
+
+
+def test_methods_that_score_other_findings_say_what_they_score():
+    rows = [("tau", "lesion"), *(("softmax", f"density={name}") for name in "HL")]
+    tables = [pd.DataFrame(rows, columns=["method", "finding"])]
+    found = {"finding": "lesion", "metrics": [{"method": "tau"}]}
+    assert unscored(found, tables, ["tau", "softmax"]) == {
+        "softmax": "scores density=..., not lesion"
+    }
+
+
+def test_the_reference_is_replaced_by_the_next_in_the_same_order():
+    names = ["tau", "joint", "sigmoid@time"]
+    assert references("softmax", names) == ["softmax", "sigmoid@time", "joint", "tau"]
+    assert references("tau", names)[0] == "tau"

@@ -2,8 +2,10 @@
 
 import pytest
 
-from segclf.study.compare.words import conclusion, difference_sentence, phrase, shortcut_sentences
+from segclf.study.compare.figures import phrase
+from segclf.study.compare.words import conclusion, difference_sentence, shortcut_sentences
 
+FOUND = {"finding": "lesion", "reference": "softmax"}
 PHRASES = {"tau": "segmentation with tau", "softmax": "softmax", "joint": "joint"}
 
 
@@ -137,7 +139,11 @@ SETTINGS = {
 
 
 def test_one_training_says_that_the_spread_over_trainings_is_not_known():
-    found = {"differences": [comparison(0.04, 0.01, 0.07, 0.02, "better")], "robust": []}
+    found = {
+        "reference": "softmax",
+        "differences": [comparison(0.04, 0.01, 0.07, 0.02, "better")],
+        "robust": [],
+    }
     text = " ".join(conclusion(found, PHRASES, SETTINGS)["To be kept in mind"])
     assert "trained once" in text
     assert "is not known" in text
@@ -148,7 +154,7 @@ def test_one_training_says_that_the_spread_over_trainings_is_not_known():
 
 def test_cases_are_counted_once_where_they_stay_the_same():
     rows = [comparison(0.1, 0.0, 0.2, 0.01, "better", n_cases=n) for n in (258, 258, 200)]
-    found = conclusion({"differences": rows, "robust": []}, PHRASES, SETTINGS)
+    found = conclusion(FOUND | {"differences": rows, "robust": []}, PHRASES, SETTINGS)
     begins = [text.partition(",")[0] for text in found["Which method is better?"]]
     assert begins == [
         "On 258 test cases of 15 patients", "On the same cases", "On 200 test cases of 15 patients",
@@ -165,7 +171,7 @@ def test_many_comparisons_that_ended_alike_share_a_sentence():
         for number in range(8)
     ]
     rows[7] |= {"difference": None, "reason": "one class only"}
-    found = conclusion({"differences": rows, "robust": []}, MANY, SETTINGS)
+    found = conclusion(FOUND | {"differences": rows, "robust": []}, MANY, SETTINGS)
     better, unclear, missing = found["Which method is better?"]
     assert better.startswith("On 258 test cases of 15 patients, 5 methods were better than softmax")
     assert "m0 (0.100, 0.000 to 0.200; adjusted p 0.010); m1 (" in better
@@ -198,13 +204,15 @@ def test_many_leans_of_one_kind_share_a_sentence():
 def test_leans_may_be_said_of_some_methods_alone():
     gaps = [gap(name, 0.5, 0.4, 0.6) for name in PHRASES]
     found = conclusion(
-        {"differences": [], "robust": gaps}, PHRASES, SETTINGS | {"leaning": ["joint"]}
+        FOUND | {"differences": [], "robust": gaps},
+        PHRASES,
+        SETTINGS | {"leaning": ["joint"]},
     )
     assert len(found["Which rankings follow the shortcut?"]) == 1
 
 
 def test_without_two_finished_methods_nothing_is_concluded():
-    found = conclusion({"differences": [], "robust": []}, PHRASES, SETTINGS)
+    found = conclusion(FOUND | {"differences": [], "robust": []}, PHRASES, SETTINGS)
     assert found["Which method is better?"] == [
         "The reference and another method have to finish before anything can be compared."
     ]
@@ -214,7 +222,7 @@ def test_no_sentence_uses_words_that_the_tests_cannot_carry():
     rows = [comparison(d, d - 0.1, d + 0.1, 0.01, v) for d, v in ((0.2, "better"), (-0.2, "worse"))]
     rows += [comparison(0.2, 0.1, 0.3, 0.01, "better", group="robust")]
     gaps = [gap("tau", 0.0, -0.1, 0.05), gap("joint", 0.5, 0.4, 0.6)]
-    found = conclusion({"differences": rows, "robust": gaps}, PHRASES, SETTINGS)
+    found = conclusion(FOUND | {"differences": rows, "robust": gaps}, PHRASES, SETTINGS)
     text = " ".join(sentence for own in found.values() for sentence in own).lower()
     for word in ("unbiased", "because", "causes", "proves", "debiased", "significant", "diagnos"):
         assert word not in text
@@ -224,3 +232,23 @@ def test_families_are_told_apart_in_words():
     assert phrase("tau", "rule") == "segmentation with tau"
     assert phrase("fc", "trained") == "segmentation with the trained summarizer fc"
     assert phrase("softmax", "head") == "softmax"
+
+
+def test_a_reference_that_scores_other_findings_is_replaced_and_that_is_said():
+    found = {"finding": "lesion", "reference": "joint", "robust": []}
+    found |= {"unscored": {"softmax": "scores density=..., not lesion"}}
+    row = comparison(0.041, 0.012, 0.070, 0.0031, "better") | {"second": "joint"}
+    settings = SETTINGS | {"declared": "softmax"}
+    said = conclusion({**found, "differences": [row]}, PHRASES, settings)
+    first, second = said["Which method is better?"]
+    assert first == (
+        "The declared reference, softmax, scores density=..., not lesion: here the others are "
+        "compared with joint."
+    )
+    assert "segmentation with tau was better than joint" in second
+    found |= {"differences": [], "reference": "softmax"}
+    found["unscored"] = dict.fromkeys(("tau", "joint"), "scores lesion, not density=L")
+    said = conclusion(found | {"finding": "density=L"}, PHRASES, settings)
+    assert said["Which method is better?"] == [
+        "No method but softmax scores density=L, so none is compared."
+    ]
