@@ -20,7 +20,7 @@ from segclf.study.compare.methods import AT_TIME, INIT, SEGMENT, Method
 
 CELLS, FOLDER = "cells.json", "compare"
 NOT_RUN, DONE, FAILED = "not run", "done", "failed"
-UNFIT = (RuntimeError, MemoryError, OSError)
+UNFIT = (RuntimeError, MemoryError, OSError, ValueError)
 """What a library raises where a network does not fit the machine or the data: the cell fails."""
 
 
@@ -131,7 +131,7 @@ def run_cells(cells: Sequence[Cell], exps: Mapping[int, Experiment], table: Cell
         try:
             train_cell(cell, exps[cell.seed], f"{number}/{len(cells)} {cell.key}")
         except (SegclfError, *UNFIT) as error:
-            reason, code = _reason(error)
+            reason, code = why_failed(error)
             entry.update(state=FAILED, reason=reason, exit_code=code)
             entry["spent"] = spent + _minutes(start)
             say(f"{cell.key} failed: {error}")
@@ -193,7 +193,8 @@ def _lacks(cell: Cell, exps: Mapping[int, Experiment], table: CellTable) -> str:
     return "the segmenter that it needs is not there" if bad else ""
 
 
-def _reason(error: BaseException) -> tuple[str, int]:
+def why_failed(error: BaseException) -> tuple[str, int]:
+    """The reason of an error in one line, and its exit code."""
     if isinstance(error, SegclfError):
         return error.wrong.rstrip("."), int(error.exit_code)
     first = (str(error).strip().splitlines() or [""])[0][:200]

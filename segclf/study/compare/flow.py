@@ -111,7 +111,7 @@ def compare(
         if method.family == "trained"
         for row in costs.map_optimism(finished[method.name], method)
     ]
-    result |= {"cells": table.rows(), "exit_code": _exit_code(table, exps)}
+    result |= {"cells": table.rows(), "exit_code": _exit_code(table, exps, failures)}
     result["outputs"] = write_outputs(folder, result)
     note_stage(exp, FOLDER)
     return result
@@ -145,7 +145,7 @@ def _method_entry(
     table: CellTable,
     exps: Mapping[int, Experiment],
     finished: Mapping[str, Mapping[int, Experiment]],
-    failures: Mapping[str, str],
+    failures: Mapping[str, tuple[str, int]],
 ) -> Result:
     """Name, family and state of a method, and what to know about it."""
     n_done, n_seeds = len(finished[method.name]), len(exps)
@@ -153,7 +153,7 @@ def _method_entry(
     own = [method.name, *(["segment"] if method.needs_segmenter else [])]
     rows = [row for row in table.rows() if row["network"] in own and row["state"] != DONE]
     failed = [row["reason"] for row in rows if row["state"] == FAILED]
-    reason = failures.get(method.name) or (failed[0] if failed else "")
+    reason = failures.get(method.name, ("", 0))[0] or (failed[0] if failed else "")
     if n_done == 0:
         state = f"{FAILED}: {reason}" if reason else NOT_RUN
     elif n_done < n_seeds and reason:
@@ -236,7 +236,13 @@ def _about(
     }
 
 
-def _exit_code(table: CellTable, exps: Mapping[int, Experiment]) -> int:
-    """The worst failing cell's code; else 4 if cases were set aside."""
-    n_aside = sum(set_aside(one, "segment", "predict/own", "classify") for one in exps.values())
-    return table.exit_code() or (int(ExitCode.QUARANTINED) if n_aside else int(ExitCode.OK))
+def _exit_code(
+    table: CellTable,
+    exps: Mapping[int, Experiment],
+    failures: Mapping[str, tuple[str, int]],
+) -> int:
+    """The worst code of a cell or rule that failed; else 4 if cases were set aside."""
+    stages = ("segment", "predict/own", "classify", "summarize")
+    n_aside = sum(set_aside(one, *stages) for one in exps.values())
+    worst = max([table.exit_code(), *(code for _, code in failures.values())])
+    return worst or (int(ExitCode.QUARANTINED) if n_aside else int(ExitCode.OK))

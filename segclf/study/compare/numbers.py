@@ -6,14 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from segclf import pipeline
 from segclf.core.errors import SegclfError
-from segclf.core.scoretable import read_scores
+from segclf.core.scoretable import read_scores, write_scores
 from segclf.core.statstable import read_statistics
 from segclf.evaluate import overlap_rows, target_sizes, write_evaluation
 from segclf.experiment import Experiment
 from segclf.stages import predicted_folders, split_frame
-from segclf.study.compare.cells import at_time
+from segclf.study.compare.cells import FOLDER, UNFIT, at_time, why_failed
 from segclf.study.compare.costs import head_folder
 from segclf.study.compare.figures import phrase
 from segclf.study.compare.methods import (
@@ -31,6 +30,7 @@ from segclf.study.compare.table import (
     joined_seeds,
 )
 from segclf.study.compare.words import conclusion
+from segclf.summarize import summarize
 
 Row = dict[str, Any]
 Finished = Mapping[str, Mapping[int, Experiment]]
@@ -40,21 +40,32 @@ DICE_AT, SEGMENTER = 0.5, "segmenter"
 
 def summarize_rules(
     methods: Sequence[Method], finished: dict[str, dict[int, Experiment]]
-) -> dict[str, str]:
+) -> dict[str, tuple[str, int]]:
     """Score by every rule in every seed; a rule that fails is taken out of `finished`.
 
+    Scores go below `compare/`, so that those of `segclf summarize` stay as they are.
+
     Returns:
-        Why, by the name of the rule.
+        Why, and the exit code, by the name of the rule.
     """
-    failures: dict[str, str] = {}
+    failures: dict[str, tuple[str, int]] = {}
     for method in methods:
         if method.family != "rule":
             continue
         for seed, exp in list(finished[method.name].items()):
             try:
-                pipeline.summarize_masks(exp, method.base)
-            except SegclfError as error:
-                failures[method.name] = error.wrong.rstrip(".")
+                scores, record = summarize(
+                    read_statistics(predicted_folders(exp)),
+                    split_frame(exp.split, exp.table),
+                    method.base,
+                    exp.recipe.summarize,
+                    seed=exp.recipe.seed,
+                )
+                write_scores(score_files(exp, method)[0].parent, scores, record)
+            except (SegclfError, *UNFIT) as error:
+                reason, code = why_failed(error)
+                worst = max(code, failures.get(method.name, ("", 0))[1])
+                failures[method.name] = (reason, worst)
                 del finished[method.name][seed]
     return failures
 
@@ -88,7 +99,9 @@ def comparable(tables: Sequence[pd.DataFrame], findings: Sequence[str]) -> pd.Da
 
 def score_files(exp: Experiment, method: Method, *, steps: int | None = None) -> list[Path]:
     """Where the scores of a method lie: one file, or one per fold for heads."""
-    if method.family != "head":
+    if method.family == "rule":
+        return [exp.run.stage(FOLDER, "scores", method.name) / "scores.parquet"]
+    if method.family == "trained":
         return [exp.run.stage("summarize", method.name) / "scores.parquet"]
     run = exp.run if steps is None else at_time(exp, method, steps).run
     return [head_folder(run, method, fold) / "scores.parquet" for fold in exp.folds()]

@@ -1,6 +1,7 @@
 """The whole comparison on a tiny phantom, and what a call that goes on keeps."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,12 +11,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
+from segclf import pipeline
 from segclf.cli import app
 from segclf.core.atomic import read_json
 from segclf.core.errors import IntegrityError, StoppedError, UsageError
 from segclf.experiment import new_experiment, with_seed
 from segclf.phantom import PhantomSettings, write_phantom
-from segclf.study.compare import cells
+from segclf.study.compare import cells, numbers
 from segclf.study.compare import flow as study
 from segclf.study.compare.output import comparison_text, result_table
 
@@ -43,6 +45,11 @@ def tiny_phantom() -> PhantomSettings:
 def write_tiny(folder: Path) -> Path:
     write_phantom(folder, tiny_phantom())
     return folder / "recipe.yaml"
+
+
+def with_settings(exp, **changes):
+    settings = exp.recipe.summarize.model_copy(update=changes)
+    return replace(exp, recipe=exp.recipe.model_copy(update={"summarize": settings}))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +95,7 @@ def test_all_seeds_share_one_split_and_differ_in_their_weights(home):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_table_holds_what_scikit_learn_gives_on_the_score_files(home, method):
-    place = "summarize/mean" if method == "mean" else "classify/softmax"
+    place = "compare/scores/mean" if method == "mean" else "classify/softmax"
     values = []
     for run in ("phantom", "phantom-seed1"):
         scores = pd.read_parquet(home.home / "runs" / run / place / "scores.parquet")
@@ -147,8 +154,39 @@ def test_a_failed_training_leaves_a_row_that_says_why(home, monkeypatch):
     assert result["equal_time"]["state"] == "not run: left out by --no-equal-time"
 
 
-def test_cases_that_were_set_aside_end_with_code_4(home):
-    path = home.home / "runs/phantom-seed1/segment/quarantine.jsonl"
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (IntegrityError("no statistics.", where="x", expected="x", fix="x"), 5, "no statistics"),
+        (ValueError("a library says no"), 6, "ValueError: a library says no"),
+    ],
+)
+def test_a_rule_that_fails_counts_in_the_exit_code(home, monkeypatch, error, code, reason):
+    def fail(*_args, **_more):
+        raise error
+
+    monkeypatch.setattr(numbers, "summarize", fail)
+    exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
+    result = study.compare(exp, METHODS, equal_time=False, speed=False)
+    mean, softmax = result["methods"]
+    assert (mean["state"], softmax["state"]) == (f"failed: {reason}", "done")
+    assert result["exit_code"] == code
+
+
+def test_scores_of_a_rule_that_the_user_made_stay_as_they_are(home):
+    exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
+    folder, _ = pipeline.summarize_masks(with_settings(exp, calibrate="isotonic"), "mean")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    study.compare(exp, METHODS, equal_time=False, speed=False)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    own = home.home / "runs/phantom/compare/scores/mean/scores.parquet"
+    assert own.read_bytes() != before["scores.parquet"]
+
+
+@pytest.mark.parametrize("stage", ["segment", "summarize/fc"])
+def test_cases_that_were_set_aside_end_with_code_4(home, stage):
+    path = home.home / f"runs/phantom-seed1/{stage}/quarantine.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"case_id": "train00000"}) + "\n")
     try:
         exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
