@@ -1,6 +1,7 @@
 """Enroll a class: its images enter the gallery, and nothing is trained."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from segclf.classify.metric.classes import class_of
 from segclf.classify.metric.decide import classify
 from segclf.classify.metric.gallery import Gallery, add_class, read_gallery
+from segclf.classify.metric.leaving import cases_that_leave
 from segclf.classify.metric.network import embed_cases, load_embedder
 from segclf.classify.metric.score import RECORD, Held, class_table, read_vectors
 from segclf.classify.metric.score import write_results as write_tables
@@ -36,7 +38,8 @@ def enroll(
     """Add a class to the gallery in `folder` and write its tables anew; returns all classes.
 
     No weight and no threshold of `unknown` changes. Cases of the run that were enrolled leave its
-    tables: what is in the gallery is not judged.
+    tables, with all cases of their patients and all that show the same image: what the gallery
+    knows is not judged.
 
     Args:
         folder: Of a trained metric head.
@@ -65,6 +68,10 @@ def enroll(
     gallery = add_class(gallery, name, vectors, [case.case_id for case in read])
     n_bad = read_json(folder / RECORD)["n_quarantined"]
     recipe = _as_trained(recipe, card)
+    run_cases = [case for part in held for case in part.cases]
+    run_vectors = np.concatenate([part.vectors for part in held])
+    left = gallery.left | cases_that_leave(run_cases, run_vectors, read, vectors, recipe)
+    gallery = replace(gallery, left=left)
     write_tables(folder, gallery, held, recipe, fold=fold, n_bad=n_bad)
     return gallery.names
 

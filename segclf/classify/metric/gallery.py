@@ -37,6 +37,8 @@ class Gallery:
     """How the threshold for `unknown` was fitted; `threshold` is None where it is undefined."""
     enrolled: tuple[str, ...] = ()
     """Classes that were added without training."""
+    left: dict[str, str] = field(default_factory=dict)
+    """Cases of the run that are not judged since images were enrolled, and why."""
 
     @property
     def names(self) -> list[str]:
@@ -115,6 +117,7 @@ def write_gallery(folder: Path, gallery: Gallery) -> None:
         "vectors_sha256": _hash(vectors),
         "unknown": gallery.unknown,
         "enrolled": list(gallery.enrolled),
+        "left": gallery.left,
         "case_ids": list(gallery.case_ids),
         "classes": list(gallery.classes),
     }
@@ -143,6 +146,7 @@ def read_gallery(folder: Path, *, model_sha256: str) -> Gallery:
             card["target"],
             card["unknown"],
             tuple(card["enrolled"]),
+            card.get("left", {}),
         )
         is_whole = _hash(vectors) == card["vectors_sha256"]
     except OSError:

@@ -1,6 +1,7 @@
 """What a gallery says about the val and test cases of a run: its two tables, and their vectors."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,7 +56,7 @@ def write_results(
 ) -> None:
     """Write the gallery, `embeddings.safetensors`, `classes.parquet` and the score table.
 
-    Cases that are in the gallery, since they were enrolled, are in neither table.
+    Cases that enrolled images give away (`gallery.left`) are in neither table.
 
     Args:
         folder: Of the head.
@@ -67,8 +68,7 @@ def write_results(
     """
     write_gallery(folder, gallery)
     write_vectors(folder, held)
-    n_cases = sum(len(part.cases) for part in held)
-    held = [part.without(set(gallery.case_ids)) for part in held]
+    held = [part.without({*gallery.left, *gallery.case_ids}) for part in held]
     verdicts = [classify(part.vectors, gallery, recipe.classify.metric) for part in held]
     tables = [class_table(*pair) for pair in zip(held, verdicts, strict=True)]
     with atomic_path(folder / CLASSES) as path:
@@ -80,7 +80,7 @@ def write_results(
         "rule": recipe.classify.metric.rule,
         "unknown": gallery.unknown,
         "enrolled": list(gallery.enrolled),
-        "n_enrolled_of_run": n_cases - sum(len(part.cases) for part in held),
+        "n_left": dict(Counter(gallery.left.values())),
         "fits": fits,
         "n_quarantined": n_bad,
     }

@@ -51,10 +51,12 @@ def test_a_class_is_enrolled_from_a_folder_and_from_a_manifest(run, tmp_path):
         ["white", "pale", "pale"], ["m1", "m2"],
     )  # fmt: skip
     classes = pd.read_parquet(folder / "classes.parquet")
-    assert len(classes) == 24
+    assert len(classes) == 24 - 3  # c33, c37 and c41 were enrolled under other names
+    assert not {"c33", "c37", "c41"} & set(classes["case_id"])
     assert "unknown" not in set(classes["predicted"])  # knn names one of the classes
     record = json.loads((folder / "classifier.json").read_text())
     assert (record["rule"], record["enrolled"]) == ("knn", ["white", "pale"])
+    assert record["n_left"] == {"same image as an enrolled one": 3}
     assert "classify/metric" in json.loads((tmp_path / "runs/one/run.json").read_text())["stages"]
 
 

@@ -152,7 +152,7 @@ def test_a_class_is_enrolled_and_recognised_without_training(tones, tmp_path):
     assert set(rows.loc[rows["label"] == 1, "case_id"]) == rest
     assert roc_auc_score(rows["label"], rows["score"]) == 1
     record = json.loads((folder / "classifier.json").read_text())
-    assert (record["enrolled"], record["n_enrolled_of_run"]) == (["white"], 1)
+    assert (record["enrolled"], record["n_left"]) == (["white"], {"enrolled": 1})
     assert (folder / "model.safetensors").read_bytes() == weights
     again, bad = classify_cases(folder, white[1:], recipe)
     assert (list(again["predicted"]), bad) == (["white"] * 2, [])
