@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from segclf.classify.head import Parts
+from segclf.classify.metric.gallery import UNKNOWN
 from segclf.classify.targets import Targets
 from segclf.core.config import Recipe
 from segclf.core.errors import ConfigError, DataError
@@ -20,10 +21,12 @@ def find_target(recipe: Recipe, table: CaseTable) -> str:
     """The column `class_<head>` that `classify.targets` names, or `FINDINGS` if it names none.
 
     Raises:
-        ConfigError: It names several, or one that the manifest does not have.
+        ConfigError: It names several, or one that the manifest does not have; or a class is called
+            `unknown`, as is a case that is too far from everything.
     """
     targets = list(recipe.classify.targets)
     if not targets:
+        _refuse_unknown(table.findings, "findings")
         return FINDINGS
     columns = [str(name) for name in table.frame.columns]
     known = [name.removeprefix("class_") for name in columns if name.startswith("class_")]
@@ -36,6 +39,8 @@ def find_target(recipe: Recipe, table: CaseTable) -> str:
             "learns one kind of class",
             fix="name one of them, or none for the findings",
         )
+    names = [case.classes.get(targets[0]) for case in table.cases]
+    _refuse_unknown(names, f"column class_{targets[0]}")
     return targets[0]
 
 
@@ -69,6 +74,17 @@ def metric_targets(parts: Parts, findings: tuple[str, ...], recipe: Recipe) -> T
     (target,) = recipe.classify.targets
     classes = [class_of(case, target, findings) for case in parts["train"]]
     return Targets(classes={target: tuple(sorted({name for name in classes if name}))})
+
+
+def _refuse_unknown(names: Sequence[str | None], where: str) -> None:
+    n = sum(name == UNKNOWN for name in names)
+    if n:
+        raise ConfigError(
+            f"a class of a metric head is called {UNKNOWN!r}, {n} times.",
+            where=where,
+            expected=f"another name: a case that is too far from every class is {UNKNOWN!r}",
+            fix="rename the class, or leave the cell blank if nobody knows the class",
+        )
 
 
 def finding_name(target: str, name: str) -> str:

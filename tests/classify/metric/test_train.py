@@ -237,6 +237,19 @@ def test_settings_that_cannot_be_are_named(tones, tmp_path):
         train_classifier(*tones(classify={"targets": []}), tmp_path / "b")
 
 
+def test_no_class_can_be_called_as_the_verdict_is(tones, tmp_path):
+    table, split, recipe = tones()
+    cases = [replace(table.cases[0], classes={"tone": "unknown"}), *table.cases[1:]]
+    with pytest.raises(ConfigError, match="a metric head is called 'unknown', 1 times") as caught:
+        train_classifier(replace(table, cases=tuple(cases)), split, recipe, tmp_path / "run")
+    assert caught.value.where == "column class_tone"
+    assert "leave the cell blank" in caught.value.fix
+    findings = recipe.model_copy(update={"classify": recipe.classify.model_copy(
+        update={"targets": ()})})  # fmt: skip
+    with pytest.raises(ConfigError, match="called 'unknown'"):
+        train_classifier(replace(table, findings=("unknown",)), split, findings, tmp_path / "run")
+
+
 def test_one_class_is_nothing_to_learn_from(tones, tmp_path):
     others = [f"c{i}" for i in range(18) if i % 3]
     with pytest.raises(DataError, match="the training cases have 1 known class"):
