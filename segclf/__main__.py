@@ -14,8 +14,10 @@ from segclf.core.errors import ExitCode, SegclfError
 AFTER_INTERRUPT = {
     "compare": "the same command continues",
     "demo": "the same command continues",
+    "enroll": "run it again; with folds use --fold for each that lacks the class",
     "init": "remove what it wrote and run it again",
     "predict": "the same command continues",
+    "summarize": "the same command continues",
     "train-clf": "--resume continues",
     "train-seg": "--resume continues",
 }

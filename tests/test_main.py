@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from segclf.__main__ import _interrupted
+
 STAND_INS = """
 import sys, time, types
 
@@ -28,6 +30,8 @@ SAYS = {
     "check m.csv": "nothing was kept, run it again",
     "report": "nothing was kept, run it again",
     "init phantom new": "remove what it wrote and run it again",
+    "enroll --class x --images x": "run it again; with folds use --fold for each that lacks the "
+    "class",
     "predict": "the same command continues",
     "demo": "the same command continues",
     "train-seg": "--resume continues",
@@ -60,3 +64,7 @@ def test_sigterm_says_the_same_and_has_its_own_code(command):
     code, errors = interrupted(command, signal.SIGTERM)
     assert errors.splitlines()[-1:] == [f"segclf: interrupted; {SAYS[command]}"]
     assert code == 143
+
+
+def test_a_trained_rule_continues_its_fit():
+    assert _interrupted(["summarize", "--rule", "fc"]) == "interrupted; the same command continues"
