@@ -22,7 +22,7 @@ from segclf.manifest import cases_of
 from segclf.other import as_test, new_cases, other_name, other_table, renamed
 from segclf.predict import PredictResult, predict_cases
 from segclf.segment import train_segmenter
-from segclf.stages import OWN, note_stage, predicted_folders, split_frame
+from segclf.stages import OWN, gallery_method, note_stage, predicted_folders, split_frame
 from segclf.summarize import find_summarizer, summarize
 from segclf.summarize.decide import refuse_area
 from segclf.summarize.trained import is_trained
@@ -100,21 +100,31 @@ def predict_joint(exp: Experiment, on_event: EventSink, *, fold: int | None = No
 
 
 def enroll_class(
-    exp: Experiment, name: str, images: Path, on_event: EventSink, *, fold: int | None = None
-) -> list[str]:
+    exp: Experiment,
+    name: str,
+    images: Path,
+    on_event: EventSink,
+    *,
+    method: str | None = None,
+    fold: int | None = None,
+) -> tuple[str, list[str]]:
     """Add a class to the gallery of a metric head, without training; its tables are made anew.
 
-    Returns the classes of the gallery.
+    Returns the method and the classes of its gallery.
 
     Args:
         exp: A run with a trained metric head.
         name: The class.
         images: A folder of images, or a manifest.
         on_event: Gets the progress.
+        method: `metric`, `metric-init`; None is the recipe's, else the only one of the run.
         fold: Only this fold; None is all.
+
+    Raises:
+        UsageError: The method is not there, or several are and none is named.
     """
+    method = gallery_method(exp, method)
     cases = new_cases(exp, images)
-    method = exp.recipe.classify.method if exp.recipe.classify.head == "metric" else "metric"
     classes: set[str] = set()
     for each in exp.folds(fold):
         folder = exp.run.stage("classify", method, fold=each)
@@ -124,7 +134,7 @@ def enroll_class(
             )
         }
     note_stage(exp, f"classify/{method}")
-    return sorted(classes)
+    return method, sorted(classes)
 
 
 def predict_own(

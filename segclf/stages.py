@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from segclf.core.catalog import lookup
+from segclf.core.errors import UsageError
 from segclf.core.provenance import record_stage
 from segclf.experiment import Experiment
 from segclf.manifest import CaseTable
@@ -30,6 +32,29 @@ def set_aside(exp: Experiment, *folders: str) -> int:
     files = [file for name in folders for file in exp.run.path.glob(f"{name}/**/quarantine.jsonl")]
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     return len({json.loads(line)["case_id"] for line in lines})
+
+
+def gallery_method(exp: Experiment, method: str | None = None) -> str:
+    """The metric head that is meant: the named one, else the recipe's, else the only one.
+
+    Raises:
+        UsageError: It has no gallery, or several have one and none is meant.
+    """
+    galleries = exp.run.path.glob("classify/metric*/**/gallery.json")
+    depth = len(exp.run.stage("classify").parts)
+    known = {path.parts[depth]: path for path in sorted(galleries)}
+    if method is None and exp.recipe.classify.method in known:
+        return exp.recipe.classify.method
+    if method is None and len(known) > 1:
+        raise UsageError(
+            f"the run has {len(known)} galleries: {' and '.join(known)}.",
+            where="segclf enroll without --method",
+            expected="the one that the class enters",
+            fix=f"add --method {min(known)}",
+        )
+    name = method or next(iter(known), "metric")
+    lookup(name, known, kind="gallery")
+    return name
 
 
 def note_stage(exp: Experiment, stage: str) -> None:

@@ -80,6 +80,9 @@ def train_clf(
 def enroll(
     name: Annotated[str, typer.Option("--class", help="Name of the new class.")],
     images: Annotated[Path, typer.Option(help="Folder of images, or a manifest.")],
+    method: Annotated[
+        str | None, typer.Option(help="metric or metric-init, if the run has both.")
+    ] = None,
     config: opt.Config = None,
     run: opt.RunName = None,
     sets: opt.Set = None,
@@ -97,6 +100,8 @@ def enroll(
     from segclf import pipeline  # torch: seconds, paid once the run is found
 
     with progress("enroll") as on_event:
-        classes = pipeline.enroll_class(exp, name, images, on_event, fold=fold)
+        method, classes = pipeline.enroll_class(
+            exp, name, images, on_event, method=method, fold=fold
+        )
     then = f"segclf eval-subgroups{same_run(exp, config, run)}"
-    done(exp.run.path / "classify", then, as_json, f"classes: {', '.join(classes)}")
+    done(exp.run.stage("classify", method), then, as_json, f"classes: {', '.join(classes)}")

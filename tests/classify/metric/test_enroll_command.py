@@ -1,6 +1,7 @@
 """`train-clf --head metric`, then `enroll`, as a user types them."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 from segclf.cli import app
 from segclf.core.config import recipe_yaml
 from segclf.core.errors import DataError, UsageError
+from segclf.core.runs import Run
 from segclf.core.scoretable import read_scores
+from segclf.stages import gallery_method
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def test_a_class_is_enrolled_from_a_folder_and_from_a_manifest(run, tmp_path):
     (images / "w1.png").write_bytes((tmp_path / "c33.png").read_bytes())
     (images / "notes.txt").write_text("not an image")
     result = run("enroll", "--run", "one", "--class", "white", "--images", "white", "--json")
-    assert json.loads(result.stdout)["wrote"] == "runs/one/classify"
+    assert json.loads(result.stdout)["wrote"] == "runs/one/classify/metric"
     gallery = json.loads((folder / "gallery.json").read_text())
     assert (gallery["enrolled"], gallery["case_ids"][-1]) == (["white"], "w1")
     (tmp_path / "more.csv").write_text("case_id,image\nm1,c37.png\nm2,c41.png\n")
@@ -89,6 +92,29 @@ def test_a_metric_head_starts_from_a_segmenter(run, tones, tmp_path):
     card = json.loads((folder / "model.json").read_text())
     seg = json.loads((tmp_path / "runs/two/segment/model.json").read_text())
     assert card["init_from"] == {"run": "two", "sha256": seg["sha256"]}
+    (tmp_path / "new.csv").write_text("case_id,image\nm1,c33.png\n")
+    result = run("enroll", "--run", "two", "--class", "new", "--images", "new.csv", "--json")
+    assert json.loads(result.stdout)["wrote"] == "runs/two/classify/metric-init"
+
+
+def test_with_two_galleries_the_last_head_or_the_named_one_is_meant(tmp_path):
+    def run_of(method):
+        settings = SimpleNamespace(classify=SimpleNamespace(method=method))
+        return SimpleNamespace(run=Run(tmp_path), recipe=settings)
+
+    for place in ("metric/fold0", "metric-init/fold0", "sigmoid"):
+        (tmp_path / "classify" / place).mkdir(parents=True)
+    for place in ("metric/fold0", "metric-init/fold0"):
+        (tmp_path / "classify" / place / "gallery.json").touch()
+    assert gallery_method(run_of("metric-init")) == "metric-init"
+    assert gallery_method(run_of("sigmoid"), "metric") == "metric"
+    with pytest.raises(UsageError, match="2 galleries: metric and metric-init") as caught:
+        gallery_method(run_of("sigmoid"))
+    assert caught.value.fix == "add --method metric"
+    with pytest.raises(UsageError, match="no gallery called 'metrics'"):
+        gallery_method(run_of("metric"), "metrics")
+    (tmp_path / "classify/metric/fold0/gallery.json").unlink()
+    assert gallery_method(run_of("sigmoid")) == "metric-init"
 
 
 def test_without_a_metric_head_there_is_nothing_to_enroll_into(tmp_path, monkeypatch):
