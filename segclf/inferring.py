@@ -12,6 +12,7 @@ from segclf.core.catalog import unknown_name
 from segclf.core.errors import UsageError
 from segclf.core.runs import shown
 from segclf.core.scoretable import empty_scores, read_scores
+from segclf.core.text import guarded
 from segclf.evaluate.heads import accuracy_interval, class_predictions
 from segclf.evaluate.rules import Rules, derived_classes, read_rules, rule_truth
 from segclf.experiment import Experiment
@@ -34,10 +35,18 @@ def infer_classes(
         method: A classifier of class columns in this run.
 
     Raises:
-        UsageError: The method has no scores of class columns, or a name does not exist.
+        UsageError: There is no file, the method has no scores of class columns, or a name does not
+            exist.
         ConfigError: The rules cannot be used.
     """
     scores = _scores_of(exp, method)
+    if not rules_file.is_file():
+        raise UsageError(
+            "there is no such file of rules.",
+            where=f"--rules {shown(rules_file)}",
+            expected="a YAML file: classes: {NAME: {head: category}}",
+            fix="write one; docs/classifiers.md has an example",
+        )
     rules = read_rules(rules_file, categories_of(scores))
     truth = true_classes(exp, rules, categories_of(scores))
     table = derived_classes(scores, rules)
@@ -55,7 +64,7 @@ def infer_classes(
     with atomic_path(folder / "classes.parquet") as part:
         table.to_parquet(part, index=False)
     with atomic_path(folder / "classes.csv") as part:
-        table.to_csv(part, index=False)
+        table.map(lambda v: guarded(v) if isinstance(v, str) else v).to_csv(part, index=False)
     write_json(folder / "inferred.json", record)
     note_stage(exp, f"classify/{method}/{FOLDER}")
     return folder, record
@@ -104,6 +113,7 @@ def accuracy_of(
 ) -> dict[str, Any]:
     """Accuracy on test cases with counts, per class and for classes that no training case has.
 
+    With folds, a class is in training for a test case if a training case of its fold has it.
     Cases whose true class has no rule are counted and left out, or count as `other` if there is
     one. A case that is not decided counts as wrong.
     """
@@ -115,9 +125,11 @@ def accuracy_of(
                            for n, k in zip(actual, known, strict=True)], object)  # fmt: skip
     has_rule = np.array([name in rules.names for name in actual], bool)
     hit = (test["predicted"].to_numpy(object) == actual) & has_rule
-    train = split.loc[split["split"] == "train", "case_id"].unique()
-    trained = {truth[case_id] for case_id in train if case_id in truth}
-    unseen = has_rule & np.array([name not in trained for name in actual], bool)
+    trained = _trained_classes(split, truth)
+    fold_of = [None if pd.isna(fold) else int(fold) for fold in test["fold"]]
+    unseen = has_rule & np.array(
+        [name not in trained[fold] for name, fold in zip(actual, fold_of, strict=True)], bool
+    )
     patient = test["patient_id"].to_numpy(object)
 
     def share(of: np.ndarray) -> dict[str, Any]:
@@ -135,11 +147,25 @@ def accuracy_of(
         **share(has_rule),
         "n_unknown": int((~known).sum()),
         "n_without_rule": int((known & ~has_rule).sum()),
-        "n_undecided": int(test["predicted"].isna().sum()),
+        "n_undecided": int((test["predicted"].isna().to_numpy() & has_rule).sum()),
         "unseen_in_training": share(unseen),
         "per_class": {
-            name: share(actual == name) | {"in_training": name in trained} for name in rules.names
+            name: share(actual == name)
+            | {"in_training": all(name in names for names in trained.values())}
+            for name in rules.names
         },
+    }
+
+
+def _trained_classes(split: pd.DataFrame, truth: Mapping[str, str]) -> dict[int | None, set[str]]:
+    """Fold to the classes of its training cases; the key is None without folds."""
+    return {
+        None if pd.isna(fold) else int(fold): {
+            truth[case_id]
+            for case_id in rows.loc[rows["split"] == "train", "case_id"]
+            if case_id in truth
+        }
+        for fold, rows in split.groupby("fold", dropna=False)
     }
 
 
@@ -154,7 +180,12 @@ def inferred_text(record: Mapping[str, Any]) -> str:
         lines.append(
             f"accuracy ({title}): {row['accuracy']:.3f}{interval} on {row['n']} test cases"
         )
-    return "\n".join(lines)
+    counts = {
+        "undecided, counted as wrong": record["n_undecided"],
+        "left out: their class has no rule": record["n_without_rule"],
+        "left out: their class is not known": record["n_unknown"],
+    }
+    return "\n".join([*lines, *(f"{n} {what}" for what, n in counts.items() if n)])
 
 
 def _scores_of(exp: Experiment, method: str) -> pd.DataFrame:

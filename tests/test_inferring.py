@@ -8,8 +8,9 @@ import pytest
 from segclf import pipeline
 from segclf.core.errors import UsageError
 from segclf.core.scoretable import read_scores, write_scores
+from segclf.evaluate.rules import Rules
 from segclf.experiment import new_experiment
-from segclf.inferring import infer_classes, inferred_text
+from segclf.inferring import accuracy_of, infer_classes, inferred_text
 from segclf.phantom import PhantomSettings, write_phantom
 
 FAST = (
@@ -73,6 +74,8 @@ def test_a_truth_column_may_name_classes_without_a_rule(exp, tmp_path):
     density = exp.table.frame.merge(exp.split.query("split == 'test'")["case_id"])["class_density"]
     assert record["n"] == int(density.isin(["L", "H"]).sum())
     assert record["n_without_rule"] == int((density == "M").sum())
+    left = f"{record['n_without_rule']} left out: their class has no rule"
+    assert left in inferred_text(record)
     rules.write_text(rules.read_text() + "other: true\n")
     _, record = infer_classes(exp, rules)
     assert (record["n"], record["n_without_rule"]) == (20, 0)
@@ -80,6 +83,34 @@ def test_a_truth_column_may_name_classes_without_a_rule(exp, tmp_path):
     rules.write_text("truth: class_densty\nclasses: {L: {density: L}, H: {density: H}}\n")
     with pytest.raises(UsageError, match="no column called 'class_densty'"):
         infer_classes(exp, rules)
+    with pytest.raises(UsageError, match="no such file of rules") as caught:
+        infer_classes(exp, tmp_path / "nowhere.yaml")
+    assert caught.value.where == "--rules nowhere.yaml"
+
+
+def test_a_class_may_be_new_in_one_fold_and_trained_in_another(exp):
+    rules = Rules({"=a": {"density": ("L",)}, "b": {"density": ("M",)}})
+    truth = {"c0": "=a", "c1": "b", "c2": "b"}
+    folds = [(0, "c0", "test"), (0, "c1", "train"), (1, "c0", "train"), (1, "c1", "test"),
+             (0, "c2", "train"), (1, "c2", "train")]  # fmt: skip
+    split = pd.DataFrame(folds, columns=["fold", "case_id", "split"]).astype({"fold": "Int64"})
+    table = split.query("split == 'test'").assign(
+        patient_id=["p0", "p1"], truth=["=a", "b"], predicted=["=a", None]
+    )
+    record = accuracy_of(table, truth, split, rules, exp)
+    assert (record["n"], record["accuracy"], record["n_undecided"]) == (2, 0.5, 1)
+    # c0 is judged in fold 0, whose training cases are all b
+    assert record["unseen_in_training"]["n"] == record["unseen_in_training"]["accuracy"] == 1
+    assert not record["per_class"]["=a"]["in_training"]
+    assert "1 undecided, counted as wrong" in inferred_text(record)
+
+
+def test_no_text_of_the_csv_is_a_formula(exp, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("classes: {=1+1: {density: L}, b: {density: [M, H]}}\n")
+    folder, _ = infer_classes(exp, rules)
+    assert set(pd.read_csv(folder / "classes.csv")["truth"]) == {"'=1+1", "b"}
+    assert set(pd.read_parquet(folder / "classes.parquet")["truth"]) == {"=1+1", "b"}
 
 
 def test_a_method_without_class_columns_is_refused(exp, tmp_path):
