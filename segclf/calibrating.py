@@ -9,6 +9,7 @@ import pandas as pd
 
 from segclf.core.calibration import METHODS, apply_calibration, fit_calibration
 from segclf.core.catalog import lookup
+from segclf.core.config import load_recipe
 from segclf.core.errors import UsageError
 from segclf.core.operating import fit_points, point_line
 from segclf.core.runs import find_run, shown
@@ -51,6 +52,30 @@ def tables_of(run: str | None, rule: str) -> list[Path]:
         expected="scores.parquet",
         fix=f"run: segclf summarize --rule {rule}",
     )
+
+
+def settings_asked(
+    config: Path | None,
+    run: str | None,
+    overrides: Sequence[str],
+    method: str | None,
+    points: dict[str, str],
+) -> tuple[str | None, str | None, dict[str, str]]:
+    """Run, method and operating points, with what a recipe or `--set` adds to the options.
+
+    A recipe names its run. What is not given as an option is `summarize.calibrate` and
+    `summarize.operating_points`, if there is a recipe or a setting.
+
+    Raises:
+        ConfigError: The recipe or a setting cannot be used.
+    """
+    if config is None and not overrides:
+        return run, method, points
+    recipe = load_recipe(config, tuple(overrides))
+    if run is None and config is not None:
+        run = recipe.name
+    settings = recipe.summarize
+    return run, method or settings.calibrate, settings.operating_points | points
 
 
 def calibrate_table(

@@ -1,6 +1,6 @@
 """Options that commands share, and the settings that some of them stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -80,6 +80,28 @@ def split_run(run: str | None) -> Run | None:
     if run is None:
         return None
     return find_run(Path(run), needs="split.parquet", made_by="segclf split")
+
+
+def refuse(given: Mapping[str, object], where: str, why: str, fix: str) -> None:
+    """Refuse options that would have no effect.
+
+    Args:
+        given: Option to its value; those that are falsy were not given.
+        where: The option that is missing or that they do not go with.
+        why: What they are.
+        fix: What to do.
+
+    Raises:
+        UsageError: One was given.
+    """
+    found = [name for name, value in given.items() if value]
+    if found:
+        raise UsageError(
+            f"{' and '.join(found)} would have no effect: {', '.join(given)} {why}.",
+            where=where,
+            expected="options that all have an effect",
+            fix=fix,
+        )
 
 
 def fitting(rule: str, fit_on: str | None, out_of_fold: bool) -> list[str]:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.isotonic import IsotonicRegression
+from typer.testing import CliRunner
 
-from segclf.calibrating import calibrate_table, calibrated_text, tables_of
+from segclf.calibrating import calibrate_table, calibrated_text, settings_asked, tables_of
+from segclf.cli import app
 from segclf.core.errors import ConfigError, UsageError
 from segclf.core.scoretable import COLUMNS, read_record, read_scores, write_scores
 
@@ -157,3 +159,31 @@ def test_no_positive_validation_case_gives_no_curve_and_no_point_and_the_reason(
     assert fits[0]["calibration"]["reason"] == "all 60 validation cases are negative"
     assert pd.read_csv(tmp_path / "operating_points.csv")["threshold"].isna().all()
     assert "no probability, because all 60" in calibrated_text(fits)
+
+
+def test_a_recipe_or_a_setting_says_what_no_option_does(tmp_path):
+    assert settings_asked(None, "mine", (), None, {}) == ("mine", None, {})
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: mine\nsummarize: {calibrate: isotonic, operating_points: {a: youden}}")
+    assert settings_asked(recipe, None, (), None, {}) == ("mine", "isotonic", {"a": "youden"})
+    both = settings_asked(recipe, "other", ["summarize.calibrate=none"], "platt", {"b": "cost=2"})
+    assert both == ("other", "platt", {"a": "youden", "b": "cost=2"})
+    assert settings_asked(None, None, ["summarize.calibrate=none"], None, {})[1] == "none"
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong", "fix"),
+    [
+        ("calibrate --scores x.csv --run mine", "--run would have no effect", "leave --scores out"),
+        ("calibrate --scores x.csv --rule mean", "--rule would have no effect", "leave --scores"),
+        ("summarize --rule mean --out x --name y", "--name and --out would have", "add --maps"),
+        ("summarize --maps-hold labels", "--maps-hold would have no effect", "add --maps FOLDER"),
+        ("summarize --maps m --run r --manifest o.csv", "--manifest would have", "leave --run out"),
+        ("summarize --maps m --run r --config c --out x", "--config and --out", "leave --run out"),
+    ],
+)
+def test_options_without_effect_are_refused(words, wrong, fix):
+    error = CliRunner().invoke(app, words.split()).exception
+    assert isinstance(error, UsageError)
+    assert wrong in error.wrong
+    assert error.fix.startswith(fix)

@@ -79,6 +79,14 @@ def summarize(
     from segclf.summarize.trained import is_trained
 
     overrides = [*(sets or ()), *opt.fitting(rule, fit_on, out_of_fold)]
+    of_maps = {"--name": name, "--out": out, "--maps-hold": maps_hold != "auto"}
+    if maps is None:
+        opt.refuse(of_maps, "--maps", "are for maps made elsewhere", "add --maps FOLDER")
+    elif run is not None:
+        opt.refuse(
+            {"--config": config, "--manifest": manifest, "--out": out}, "--maps with --run",
+            "say what the run settles", "leave --run out, or the other options",
+        )  # fmt: skip
     if maps is not None:
         from segclf.maps import JOINED, check_hold, maps_text, summarize_maps
 
@@ -109,6 +117,8 @@ def summarize(
         )
     then = f"segclf eval-subgroups{same_run(exp, config, run, other=other)}"
     done(folder, then, as_json, record_text(record))
+    if is_trained(rule):
+        quarantined(record["n_quarantined"])
 
 
 @app.command(
@@ -119,8 +129,12 @@ def calibrate(
     scores: Annotated[
         Path | None, typer.Option(help="A score table, instead of a method of a run.")
     ] = None,
-    rule: Annotated[str, typer.Option(help="Method of the run: a rule, a head.")] = "tau",
+    rule: Annotated[
+        str | None, typer.Option(help="Method of the run: a rule, a head; default: tau.")
+    ] = None,
+    config: opt.Config = None,
     run: opt.RunName = None,
+    sets: opt.Set = None,
     method: Annotated[
         str | None, typer.Option(help="platt, isotonic, temperature or none.")
     ] = None,
@@ -133,11 +147,17 @@ def calibrate(
     as_json: opt.Json = False,
 ) -> None:
     """Fit probabilities and operating points on the validation cases of finished scores."""
-    from segclf.calibrating import calibrate_table, calibrated_text, tables_of
+    from segclf.calibrating import calibrate_table, calibrated_text, settings_asked, tables_of
 
+    if scores is not None:
+        opt.refuse(
+            {"--run": run, "--rule": rule}, "--scores", "name another table",
+            "leave --scores out, or the other options",
+        )  # fmt: skip
     example = "rule_out=sensitivity=0.95"
     points = dict(pair(text, "--operating-point", example) for text in operating_point or ())
-    tables = [scores] if scores else tables_of(run, rule)
+    run, method, points = settings_asked(config, run, sets or (), method, points)
+    tables = [scores] if scores else tables_of(run, rule or "tau")
     found = [
         calibrate_table(
             path, method=method, points=points,

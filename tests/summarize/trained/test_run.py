@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
+from segclf.cli import app
 from segclf.core.config import make_recipe
-from segclf.core.errors import ConfigError, IntegrityError, StoppedError, UsageError
+from segclf.core.errors import ConfigError, ExitCode, IntegrityError, StoppedError, UsageError
 from segclf.core.runs import Run
 from segclf.core.scoretable import write_scores
 from segclf.io import write_image, write_mask
@@ -370,3 +373,17 @@ def test_labels_of_training_cases_are_fitted_and_those_of_validation_cases_are_n
     none, val, train = (head_bytes(job) for job, _, _ in jobs)
     assert none == val
     assert none != train
+
+
+def test_the_command_says_that_cases_were_set_aside(tmp_path, monkeypatch):
+    run = SimpleNamespace(path=tmp_path, stage=lambda *parts: tmp_path)
+    exp = SimpleNamespace(run=run, recipe=SimpleNamespace(data="user"))
+    record = {"rule": "fc", "fits": [], "n_quarantined": 2}
+    monkeypatch.setattr("segclf.experiment.find_experiment", lambda *_, **__: exp)
+    monkeypatch.setattr("segclf.pipeline.summarize_masks", lambda *_, **__: (tmp_path, record))
+    monkeypatch.setattr("segclf.summarize.record_text", lambda _record: "")
+    result = CliRunner().invoke(app, ["summarize", "--rule", "fc"])
+    assert result.exit_code == ExitCode.QUARANTINED
+    assert "2 cases set aside" in result.stderr
+    record["n_quarantined"] = 0
+    assert CliRunner().invoke(app, ["summarize", "--rule", "fc"]).exit_code == 0
