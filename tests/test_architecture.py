@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "classify": "core manifest data networks losses training segment",
     "predict": "core io data networks training segment",
     "summarize": "core io",
-    "summarize/trained": "core io manifest data networks training segment predict summarize",
+    "summarize/trained": "core io manifest data networks losses training segment predict summarize",
     "evaluate": "core",
     "report": "core",
 }

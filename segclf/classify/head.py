@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segclf.classify.losses import exclusive_loss, independent_loss
 from segclf.classify.score import Scored, score_cases
 from segclf.classify.targets import Targets
 from segclf.core.config import Recipe
 from segclf.core.records import Case
 from segclf.data import Batch, CaseCache, Plan, plan_sampling, plan_uniform
+from segclf.losses import exclusive_loss, independent_loss
 from segclf.networks import Classifier, against_rest, build_classifier
 from segclf.training import MEASURES, Prepared
 from segclf.training.state import EventSink

@@ -11,26 +11,17 @@ from segclf.data.masks import read_truth
 from segclf.data.prepare import prepare_cases
 from segclf.data.read import read_case
 from segclf.data.sample import Batch, Sample
-from segclf.data.sampling import (
-    ClassPlan,
-    Plan,
-    SamplingPlan,
-    plan_classes,
-    plan_sampling,
-    plan_uniform,
-)
+from segclf.data.sampling import Plan, SamplingPlan, plan_sampling, plan_uniform
 from segclf.data.workers import ordered
 
 __all__ = [
     "Batch",
     "CaseCache",
-    "ClassPlan",
     "Plan",
     "Sample",
     "SamplingPlan",
     "eval_batches",
     "ordered",
-    "plan_classes",
     "plan_sampling",
     "plan_uniform",
     "prepare_cases",

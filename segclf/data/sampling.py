@@ -2,14 +2,14 @@
 
 import functools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
 from segclf.core.config import Recipe
-from segclf.core.errors import ConfigError, DataError
+from segclf.core.errors import DataError
 from segclf.core.randomness import generator
 from segclf.core.records import Case, MaskState
 from segclf.data.cache import CaseCache
@@ -53,38 +53,6 @@ class SamplingPlan:
         return self.pools[pool][order[place_in_epoch]], epoch
 
 
-@dataclass(frozen=True)
-class ClassPlan:
-    """Every batch holds the same number of cases of each of several classes."""
-
-    seed: int
-    pools: tuple[tuple[int, ...], ...]
-    """Case indices of each class."""
-    per_batch: int
-    """Classes of each batch; at most as many as there are pools."""
-    per_class: int
-    """Cases of each of these classes."""
-    note: str | None = None
-
-    def draw(self, step: int) -> list[tuple[int, int]]:
-        """(case index, epoch of its class) of each case of a step, class by class.
-
-        The classes are gone through in an order drawn anew in every round; a rest of a round that
-        does not fill a batch is left out, so that no class is in a batch twice.
-        """
-        per_round = len(self.pools) // self.per_batch
-        number, place = divmod(step, per_round)
-        order = _order(self.seed, -1, number, len(self.pools))
-        classes = order[place * self.per_batch : (place + 1) * self.per_batch]
-        return [self._at(int(c), number * self.per_class + k) for c in classes
-                for k in range(self.per_class)]  # fmt: skip
-
-    def _at(self, pool: int, place: int) -> tuple[int, int]:
-        epoch, place_in_epoch = divmod(place, len(self.pools[pool]))
-        order = _order(self.seed, pool, epoch, len(self.pools[pool]))
-        return self.pools[pool][order[place_in_epoch]], epoch
-
-
 class Plan(Protocol):
     """Says which cases make up a step: anything with a note and a `draw`."""
 
@@ -105,41 +73,6 @@ def plan_uniform(cases: Sequence[Case], recipe: Recipe, usable: Sequence[int]) -
     """
     _require(usable, cases, "label")
     return SamplingPlan(recipe.seed, recipe.train.batch_size, (tuple(usable),), 1.0, None)
-
-
-def plan_classes(
-    cases: Sequence[Case], recipe: Recipe, class_of: Sequence[Hashable | None], *, per_batch: int
-) -> ClassPlan:
-    """Steps of `per_batch` classes with equally many cases each, for learning from comparisons.
-
-    With fewer classes than `per_batch`, every batch holds all of them.
-
-    Args:
-        cases: Training cases.
-        recipe: Seed and batch size.
-        class_of: The class of each case; None leaves the case out.
-        per_batch: Classes of each batch; they share `train.batch_size`.
-
-    Raises:
-        DataError: No case has a class.
-        ConfigError: The batch cannot be shared by so many classes.
-    """
-    _require([c for c in class_of if c is not None], cases, "class")
-    members: dict[Hashable, list[int]] = {}
-    for index, name in enumerate(class_of):
-        if name is not None:
-            members.setdefault(name, []).append(index)
-    per_batch = min(per_batch, len(members))
-    per_class, rest = divmod(recipe.train.batch_size, per_batch)
-    if rest:
-        raise ConfigError(
-            f"a batch of {recipe.train.batch_size} cannot be shared by {per_batch} classes.",
-            where="train.batch_size",
-            expected=f"a multiple of {per_batch}, the number of classes of each batch",
-            fix=f"set train.batch_size: {per_batch * (per_class + 1)}",
-        )
-    pools = tuple(tuple(members[name]) for name in sorted(members, key=str))
-    return ClassPlan(recipe.seed, pools, per_batch, per_class)
 
 
 def plan_sampling(

@@ -9,11 +9,11 @@ from torch.nn import functional
 
 from segclf.classify import HEADS, Targets
 from segclf.classify.head import label_loss, label_probabilities
-from segclf.classify.losses import exclusive_loss, independent_loss
 from segclf.classify.targets import balanced
 from segclf.core.config import make_recipe
 from segclf.core.errors import DataError
 from segclf.core.records import Case
+from segclf.losses import exclusive_loss, independent_loss
 
 NAN = float("nan")
 RAW = torch.tensor([[0.3, -1.0, 2.0], [1.5, 0.2, -0.7], [0.0, 0.4, 0.1]])

@@ -3,9 +3,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from segclf.core.errors import ConfigError, DataError
+from segclf.core.errors import DataError
 from segclf.core.records import MaskState
-from segclf.data import CaseCache, plan_classes, plan_sampling, plan_uniform
+from segclf.data import CaseCache, plan_sampling, plan_uniform
 
 
 def plan_of(cases, settings, task="segment"):
@@ -79,40 +79,6 @@ def test_cases_with_nothing_to_learn_from_are_left_out_per_task(write_case, reci
     assert plan_of(cases, uniform, "classify").pools == ((0,),)
     with pytest.raises(DataError, match="none of the 1 training cases has a known label"):
         plan_of(cases[1:], uniform, "classify")
-
-
-def test_class_balanced_batches_hold_equally_many_cases_of_different_classes(many_cases, recipe):
-    kinds = ["a"] * 6 + ["b"] * 3 + ["c"] * 2 + [None]
-    settings = recipe(train={"batch_size": 4})
-    plan = plan_classes(many_cases, settings, kinds, per_batch=2)
-    seen = Counter()
-    for step in range(30):
-        chosen = plan.draw(step)
-        assert chosen == plan.draw(step)
-        classes = Counter(kinds[index] for index, _ in chosen)
-        assert sorted(classes.values()) == [2, 2]
-        seen.update(classes)
-    assert set(seen) == {"a", "b", "c"}
-    assert min(seen.values()) >= 30  # a third of 120 draws each, up to chance
-    everything = plan_classes(many_cases, recipe(train={"batch_size": 6}), kinds, per_batch=8)
-    assert Counter(kinds[i] for i, _ in everything.draw(3)) == {"a": 2, "b": 2, "c": 2}
-
-
-def test_cases_of_a_class_are_drawn_equally_often(many_cases, recipe):
-    kinds = ["a"] * 6 + ["b"] * 3 + ["c"] * 3
-    plan = plan_classes(many_cases, recipe(train={"batch_size": 6}), kinds, per_batch=3)
-    seen = Counter(draw for step in range(9) for draw in plan.draw(step))
-    assert set(seen.values()) == {1}  # 18 draws of each class: 3 epochs of a, 6 of b and c
-    assert len(seen) == 54
-    assert {epoch for index, epoch in seen if index < 6} == {0, 1, 2}
-
-
-def test_a_batch_that_the_classes_cannot_share_is_refused(many_cases, recipe):
-    with pytest.raises(ConfigError, match="a batch of 4 cannot be shared by 3 classes") as caught:
-        plan_classes(many_cases, recipe(train={"batch_size": 4}), list("abc") * 4, per_batch=3)
-    assert "train.batch_size: 6" in caught.value.fix
-    with pytest.raises(DataError, match="none of the 12 training cases has a known class"):
-        plan_classes(many_cases, recipe(), [None] * 12, per_batch=3)
 
 
 def test_uniform_batches_see_the_named_cases_alone(many_cases, recipe):

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from segclf.core.atomic import read_json
 from segclf.core.config import Recipe
@@ -19,6 +18,7 @@ from segclf.core.errors import ConfigError
 from segclf.core.sameness import flat_settings
 from segclf.data import Batch, SamplingPlan
 from segclf.data.augment import draw_augmentation
+from segclf.losses import independent_loss
 from segclf.summarize.trained.heads import MapHead
 from segclf.summarize.trained.represent import Reader, kept_batch
 from segclf.summarize.trained.store import GIB, Store
@@ -83,7 +83,7 @@ def fit_network(
         network=network,
         spatial_dims=recipe.image.spatial_dims,
         batches=partial(_batches, store=train, plan=plan, recipe=recipe),
-        loss=lambda raw, batch: masked_bce(raw, batch.label),
+        loss=lambda raw, batch: independent_loss(raw, batch.label),
         measure=partial(_measure, store=val, batch_size=recipe.predict.batch_size),
         identity={
             **flat_settings(recipe, ("seed", "augment", "train")),
@@ -123,20 +123,6 @@ def new_network(head: MapHead, shape: tuple[int, ...], n_findings: int, seed: in
         )
     with initial_weights(seed):
         return head.build(shape, n_findings)
-
-
-def masked_bce(raw: Tensor, label: Tensor) -> Tensor:
-    """Mean binary cross-entropy over known labels; 0, with a gradient path, if none is known.
-
-    Args:
-        raw: (case, finding) logits.
-        label: (case, finding) 1, 0, or NaN for not known.
-    """
-    known = ~label.isnan()
-    losses = functional.binary_cross_entropy_with_logits(
-        raw, label.nan_to_num(0.0), reduction="none"
-    )
-    return (losses * known).sum() / known.sum().clamp(min=1)
 
 
 @torch.inference_mode()
@@ -224,7 +210,7 @@ def _measure(
     logits = torch.cat(raw)
     measured = np.full((*store.label.shape, len(MEASURES)), np.nan)
     label = torch.from_numpy(store.label.astype(np.float32))
-    measured[..., MEASURES.index("loss")] = float(masked_bce(logits, label))
+    measured[..., MEASURES.index("loss")] = float(independent_loss(logits, label))
     measured[..., MEASURES.index("score")] = logits.double().sigmoid().numpy()
     measured[..., MEASURES.index("label")] = store.label
     return measured
