@@ -82,7 +82,7 @@ def plan_sampling(
 
     A case in which nothing is known to learn from (no known mask for `segment`, no known label
     for `classify`, neither for `joint`) is left out. A case is positive if one of its labels is 1
-    or one of its known masks is not empty.
+    or, unless only labels are learned (`classify`), one of its known masks is not empty.
 
     Raises:
         DataError: No case is left.
@@ -94,7 +94,9 @@ def plan_sampling(
     plan = functools.partial(SamplingPlan, recipe.seed, recipe.train.batch_size)
     if share is None:
         return plan(everything, 1.0, None)
-    is_positive = [_is_positive(cases[index], cache) for index in usable]
+    # no mask may steer a classifier of labels, or it is no longer one without masks
+    masks = None if task == "classify" else cache
+    is_positive = [_is_positive(cases[index], masks) for index in usable]
     positive = tuple(i for i, yes in zip(usable, is_positive, strict=True) if yes)
     others = tuple(i for i, yes in zip(usable, is_positive, strict=True) if not yes)
     if positive and others:
@@ -122,10 +124,11 @@ def _is_usable(case: Case, task: Task) -> bool:
     return {"segment": has_mask, "classify": has_label, "joint": has_mask or has_label}[task]
 
 
-def _is_positive(case: Case, cache: CaseCache) -> bool:
+def _is_positive(case: Case, cache: CaseCache | None) -> bool:
+    """Without `cache`, by labels alone."""
     if any(label == 1 for label in case.labels):
         return True
-    if not any(mask.state is MaskState.DRAWN for mask in case.masks):
+    if cache is None or not any(mask.state is MaskState.DRAWN for mask in case.masks):
         return False
     return any(cache.foreground_px(case))
 

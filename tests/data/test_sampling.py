@@ -68,6 +68,17 @@ def test_a_drawn_mask_makes_a_case_positive_when_no_label_does(write_case, recip
     assert plan.pools == ((0,), (1,))
 
 
+def test_a_drawn_mask_does_not_steer_what_learns_labels_alone(write_case, recipe):
+    image = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    drawn, empty = np.eye(4, dtype=np.uint8), np.zeros((4, 4), dtype=np.uint8)
+    labels = [(1.0, 0.0), (0.0, np.nan), (0.0, 0.0)]
+    masks = [(drawn, empty), (empty, drawn), (empty, empty)]
+    cases = [write_case(f"c{k}", image, masks=masks[k], labels=labels[k]) for k in range(3)]
+    settings = recipe(train={"batch_size": 2})
+    assert plan_of(cases, settings, "classify").pools == ((0,), (1, 2))
+    assert plan_of(cases, settings, "segment").pools == ((0, 1), (2,))
+
+
 def test_cases_with_nothing_to_learn_from_are_left_out_per_task(write_case, recipe):
     image = np.arange(16, dtype=np.uint8).reshape(4, 4)
     cases = [
