@@ -134,7 +134,20 @@ def _check_part(
         where=("" if fold is None else f"fold {fold}; ")
         + f"positive / negative patients: {listed}",
         expected=f"at least {MIN_PATIENTS} positive and {MIN_PATIENTS} negative in each part",
-        fix="correct the manifest's split column"
-        if is_given
-        else "use fewer folds or a larger share for this part, or add patients",
+        fix=_fix(finding, counts, is_given),
     )
+
+
+def _fix(finding: str, counts: Mapping[str, list[int]], is_given: bool) -> str:
+    """What to do about too few patients; where all learn from one label, no split helps."""
+    known = [counts["train"][label] + counts["val"][label] for label in (0, 1)]
+    if is_given and sum(known) and 0 in known:
+        label = known.index(max(known))
+        return (
+            f"all {sum(known)} known patients of train and val have the label {label}, from which "
+            f"nothing is learned: add some whose label is {1 - label} to both, or leave the "
+            f"finding {finding} out"
+        )
+    if is_given:
+        return "correct the manifest's split column"
+    return "use fewer folds or a larger share for this part, or add patients"

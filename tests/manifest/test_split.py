@@ -248,3 +248,13 @@ def test_any_accepted_split_keeps_patients_together_and_strata_even(labels, seed
     counts = frame[frame["fold"].fillna(0) == 0].groupby("split")["patient_id"].nunique()
     expected = n_patients / 3 if folds else 0.2 * n_patients
     assert abs(counts["test"] - expected) <= 1
+
+
+@pytest.mark.parametrize(("labels", "alike"), [([0] * 12, 0), ([1] * 8 + [1, 1, 0, 0], 1)])
+def test_one_label_in_train_and_val_is_no_fault_of_the_split(labels, alike):
+    split = ["train"] * 4 + ["val"] * 4 + ["test"] * 4
+    table = table_of([f"p{i}" for i in range(12)], labels, split=split)
+    with pytest.raises(DataError, match="the train part has") as caught:
+        make_split(table, SplitSettings(), 0)
+    assert f"all 8 known patients of train and val have the label {alike}" in caught.value.fix
+    assert f"add some whose label is {1 - alike}" in caught.value.fix
