@@ -159,14 +159,13 @@ def accuracy_of(
 
 def _trained_classes(split: pd.DataFrame, truth: Mapping[str, str]) -> dict[int | None, set[str]]:
     """Fold to the classes of its training cases; the key is None without folds."""
-    return {
-        None if pd.isna(fold) else int(fold): {
-            truth[case_id]
-            for case_id in rows.loc[rows["split"] == "train", "case_id"]
-            if case_id in truth
-        }
-        for fold, rows in split.groupby("fold", dropna=False)
-    }
+    train = split.query("split == 'train'")
+    found: dict[int | None, set[str]] = {}
+    for case_id, fold in zip(train["case_id"], train["fold"].astype(object), strict=True):
+        classes = found.setdefault(None if fold is pd.NA else int(fold), set())
+        if case_id in truth:
+            classes.add(truth[case_id])
+    return found
 
 
 def inferred_text(record: Mapping[str, Any]) -> str:
