@@ -1,5 +1,6 @@
 """Commands that run whole studies: compare."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -48,19 +49,17 @@ def compare(
     """Train and judge many methods on one split; a second call goes on. Table, page, conclusion."""
     from segclf.experiment import new_experiment
     from segclf.options import settings_of
+    from segclf.study.compare.methods import choose_methods, choose_reference
 
+    choose_reference(reference, choose_methods(methods or ()))  # refused before a run is made
     overrides = [*(sets or ()), *settings_of(None, False, None, None, None, margin)]
-    overrides += _folds(config, run, overrides) if folds else []
+    if folds:
+        recipe = _recipe_file(config, manifest, run)
+        overrides += _folds(recipe, overrides)
+        _refuse_split(recipe, manifest, overrides)
     exp = new_experiment(config, manifest, run, overrides)
-    if folds and exp.folds() == [None]:
-        raise UsageError(
-            "the manifest says which cases train and which test, so there are no folds.",
-            where="--folds",
-            expected="a manifest without a column of the role split",
-            fix="leave out --folds, or that column",
-        )
     announce(exp)
-    from segclf.study.compare import flow  # torch: seconds, paid once the run is found
+    from segclf.study.compare import flow
     from segclf.study.compare.output import comparison_text
 
     result = flow.compare(
@@ -73,12 +72,41 @@ def compare(
         raise typer.Exit(result["exit_code"])
 
 
-def _folds(config: Path | None, run: str | None, overrides: Sequence[str]) -> list[str]:
+def _recipe_file(config: Path | None, manifest: Path | None, run: str | None) -> Path | None:
+    """The recipe that `new_experiment` reads."""
+    from segclf.core.runs import named_run
+    from segclf.experiment import phantom_recipe
+
+    if config is not None or manifest is not None:
+        return config
+    of_run = named_run(Path(run)).config if run is not None else None
+    return of_run if of_run is not None and of_run.is_file() else phantom_recipe()
+
+
+def _folds(recipe_file: Path | None, overrides: Sequence[str]) -> list[str]:
     """The setting that `--folds` stands for; the recipe's own folds stay."""
     from segclf.core.config import load_recipe
-    from segclf.core.runs import named_run
 
-    of_run = named_run(Path(run)).config if run is not None and config is None else None
-    recipe = load_recipe(of_run if of_run and of_run.is_file() else config, tuple(overrides))
+    recipe = load_recipe(recipe_file, tuple(overrides))
     has_folds = recipe.split.folds is not None or recipe.split.fold_file is not None
     return [] if has_folds else [f"split.folds={N_FOLDS}"]
+
+
+def _refuse_split(
+    recipe_file: Path | None, manifest: Path | None, overrides: Sequence[str]
+) -> None:
+    """Refuse folds of a manifest that says which cases train, before a run is made."""
+    from segclf.core.config import load_recipe
+    from segclf.manifest import read_manifest
+
+    base = recipe_file.parent if recipe_file else Path()
+    recipe = load_recipe(recipe_file, tuple(overrides))
+    if manifest is not None:
+        recipe = recipe.model_copy(update={"manifest": os.path.relpath(manifest, base)})
+    if "split" in read_manifest(recipe, base=base).frame.columns:
+        raise UsageError(
+            "the manifest says which cases train and which test, so there are no folds.",
+            where="--folds",
+            expected="a manifest without a column of the role split",
+            fix="leave out --folds, or that column",
+        )

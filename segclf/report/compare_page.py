@@ -85,6 +85,13 @@ def _alarms(result: Result) -> Iterator[tuple[str, str]]:
     if len(result["declared_references"]) > 1:
         before = ", ".join(plain(name, 40) for name in result["declared_references"][:-1])
         yield "The reference was changed.", f"It was declared as {before} before."
+    if len(lists := result.get("declared_methods", ())) > 1:
+        before = "; ".join(plain(", ".join(names), 400) for names in lists[:-1])
+        yield (
+            "The methods were changed.",
+            f"Declared before were: {before}. Who saw results before choosing methods tests more "
+            "than the adjusted p values pay for.",
+        )
 
 
 def _sections(files: FigureFiles, result: Result) -> Iterator[Section]:

@@ -223,6 +223,14 @@ def test_a_reference_that_was_changed_is_said(write):
     assert "was changed" not in write()
 
 
+def test_methods_that_were_changed_are_said(write):
+    lists = [["tau", "mean"], ["tau", "fc-val", "softmax"]]
+    page = write(declared_methods=lists)
+    assert "The methods were changed." in page
+    assert "Declared before were: tau, mean." in page
+    assert "methods were changed" not in write(declared_methods=lists[1:])
+
+
 def test_a_method_of_other_findings_says_below_the_table_what_it_scores():
     found = FOUND | {"unscored": {"softmax": "scores density=..., not lesion"}}
     table = results_table(found, METHODS, caption="x", n_seeds=2)

@@ -117,13 +117,26 @@ def compare(
     return result
 
 
-def declare(folder: Path, methods: Sequence[Method], reference: Method) -> list[str]:
-    """Write down the reference before there are results; returns all that were ever declared."""
+def declare(folder: Path, methods: Sequence[Method], reference: Method) -> Result:
+    """Write down methods and reference before there are results.
+
+    Returns:
+        Everything that was ever declared: `references` and, per call that changed them, `methods`.
+    """
     path = folder / PLAN
-    before = read_json(path)["references"] if path.is_file() else []
-    references = before if before[-1:] == [reference.name] else [*before, reference.name]
-    write_json(path, {"methods": [method.name for method in methods], "references": references})
-    return references
+    before = read_json(path) if path.is_file() else {}
+    lists = before.get("methods", [])
+    lists = [lists] if lists and isinstance(lists[0], str) else lists  # earlier plans held one list
+    plan = {
+        "references": _and_last(before.get("references", []), reference.name),
+        "methods": _and_last(lists, [method.name for method in methods]),
+    }
+    write_json(path, plan)
+    return plan
+
+
+def _and_last(before: Sequence[Any], now: object) -> list[Any]:
+    return [*before] if [*before[-1:]] == [now] else [*before, now]
 
 
 def _seeds_done(
@@ -211,9 +224,7 @@ def _at_equal_time(
     }
 
 
-def _about(
-    exp: Experiment, seeds: Sequence[int], reference: str, declared: Sequence[str]
-) -> Result:
+def _about(exp: Experiment, seeds: Sequence[int], reference: str, declared: Result) -> Result:
     recipe, folds = exp.recipe, [fold for fold in exp.folds() if fold is not None]
     return {
         "name": recipe.name,
@@ -223,7 +234,8 @@ def _about(
         "n_folds": len(folds) or None,
         "steps": recipe.train.steps,
         "reference": reference,
-        "declared_references": list(declared),
+        "declared_references": declared["references"],
+        "declared_methods": declared["methods"],
         "shortcut": recipe.evaluate.shortcut,
         "by": list(recipe.evaluate.by),
         "margins": dict(recipe.evaluate.margins),

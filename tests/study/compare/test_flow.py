@@ -19,6 +19,7 @@ from segclf.experiment import new_experiment, with_seed
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.study.compare import cells, numbers
 from segclf.study.compare import flow as study
+from segclf.study.compare.methods import choose_methods
 from segclf.study.compare.output import comparison_text, result_table
 
 TINY = (
@@ -210,6 +211,19 @@ def test_a_reference_that_changes_is_remembered(home):
     (home.folder / "plan.json").write_text(json.dumps({"methods": [], "references": ["softmax"]}))
 
 
+def test_every_declaration_of_methods_is_kept(tmp_path):
+    first, more = choose_methods(["tau,softmax"]), choose_methods(["tau,mean,softmax"])
+    for chosen in (first, first, more):
+        plan = study.declare(tmp_path, chosen, chosen[-1])
+    assert plan == read_json(tmp_path / "plan.json")
+    assert plan["methods"] == [["tau", "softmax"], ["tau", "mean", "softmax"]]
+    assert plan["references"] == ["softmax"]
+    old = {"methods": ["tau", "mean"], "references": ["tau"]}
+    (tmp_path / "plan.json").write_text(json.dumps(old))
+    plan = study.declare(tmp_path, first, first[0])
+    assert plan["methods"] == [["tau", "mean"], ["tau", "softmax"]]
+
+
 def test_a_seed_with_another_split_is_refused(home):
     exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
     other = with_seed(exp, 7)
@@ -264,11 +278,27 @@ def test_the_command_gives_one_object_and_the_worst_code(command):
     assert (command.asked["equal_time"], command.asked["reference"]) == (False, "tau")
 
 
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        (["--methods", "softmx"], "there is no method called 'softmx'"),
+        (["--methods", "tau"], "one method alone cannot be compared"),
+        (["--methods", "tau,mean", "--reference", "max"], "no compared method called 'max'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_a_run_is_made(command, tmp_path, options, wrong):
+    done = command.run.invoke(app, ["compare", *options])
+    assert isinstance(done.exception, UsageError)
+    assert wrong in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_folds_are_five_or_those_of_the_recipe(command, tmp_path, monkeypatch):
     recipe = write_tiny(tmp_path / "data")
     refused = command.run.invoke(app, ["compare", "--config", str(recipe), "--folds"])
     assert isinstance(refused.exception, UsageError)
     assert "so there are no folds" in str(refused.exception)
+    assert not (tmp_path / "runs").exists()
     monkeypatch.setattr("segclf.manifest.split.check_counts", lambda *_: [])  # few cases
     manifest = tmp_path / "data" / "manifest.csv"
     pd.read_csv(manifest).drop(columns="split").to_csv(manifest, index=False)
