@@ -143,7 +143,11 @@ def _finding(
             f"{plural(plain(result['unit_name'], 30))}: {first['n_positive']} positive, "
             f"{first['n_negative']} negative.",
         )
-    yield from tables_of(found, methods, f"{name}: methods", n_seeds)
+    has_time = methods is not result["methods"]
+    table = results_table(
+        found, methods, caption=f"{name}: methods", n_seeds=n_seeds, has_time=has_time
+    )
+    yield ("table", table)
     for figure in _forests(files, found, methods, name):
         yield ("figure", figure)
     reference = plain(found["reference"])
@@ -158,7 +162,7 @@ def _finding(
     yield from tables(
         where(found["out_of_fold"], metric="auroc", group_column="all"), methods_table, caption
     )
-    if methods is result["methods"]:
+    if not has_time:
         yield from tables(
             where(result["maps"], finding=found["finding"]), maps_table, f"{name}: maps of images"
         )
@@ -168,11 +172,6 @@ def _finding(
         found["dice"], masks_table, f"{name}: masks of the segmenter", unit_name=result["unit_name"]
     )
     yield from fold("Masks against the truth", masks)
-
-
-def tables_of(found: Row, methods: Sequence[Row], caption: str, n_seeds: int) -> list[Piece]:
-    """The table of results as a piece."""
-    return [("table", results_table(found, methods, caption=caption, n_seeds=n_seeds))]
 
 
 def _forests(files: FigureFiles, found: Row, methods: Sequence[Row], name: str) -> Iterator[Any]:
@@ -219,6 +218,8 @@ def _equal_time(files: FigureFiles, result: Result) -> Iterator[Piece]:
     ]
     again_of = {entry["of"] for entry in again["methods"]}
     methods = [e for e in result["methods"] if e["name"] not in again_of] + entries
+    note_of = {e["name"]: e["time_note"] for e in again.get("entries", ())}
+    methods = [e | {"time_note": note_of.get(e["name"], "")} for e in methods]
     for found in again["findings"]:
         yield from _topics(found)
         yield from _finding(files, result, found, methods)

@@ -26,7 +26,9 @@ METRICS = ("auroc", "average_precision", "sensitivity", "specificity")
 Entry = Mapping[str, Any]
 
 
-def results_table(found: Entry, methods: Sequence[Entry], *, caption: str, n_seeds: int) -> Table:
+def results_table(
+    found: Entry, methods: Sequence[Entry], *, caption: str, n_seeds: int, has_time: bool = False
+) -> Table:
     """Methods down, in their families; metrics, robust AUROC, worst group and Dice across.
 
     Args:
@@ -34,6 +36,7 @@ def results_table(found: Entry, methods: Sequence[Entry], *, caption: str, n_see
         methods: Every method of the comparison, also those without numbers.
         caption: What the table shows.
         n_seeds: With several, the smallest and largest AUROC of a seed is shown.
+        has_time: Whether CPU-seconds of training are shown, with the note of a method on them.
     """
     notes, rows = Notes(), []
     robust = where(found["robust"], quantity="robust")
@@ -44,6 +47,9 @@ def results_table(found: Entry, methods: Sequence[Entry], *, caption: str, n_see
         own = one_per(where(found["metrics"], method=name), "metric")
         cells = [*family, Cell(plain(name), is_head=True, is_sub=True)]
         cells.append(_state(entry, notes, found.get("unscored", {}).get(name, "")))
+        if has_time:
+            mark = notes.mark(entry.get("time_note"))
+            cells.append(Cell(_amount(entry.get("cpu_s")), note=mark))
         for metric in METRICS:
             cells.append(estimate_cell(own.get(metric), notes))
             if metric == "auroc" and n_seeds > 1:
@@ -59,6 +65,8 @@ def results_table(found: Entry, methods: Sequence[Entry], *, caption: str, n_see
     names = ["family", "method", "finished", *(metric_name(metric) for metric in METRICS)]
     if n_seeds > 1:
         names.insert(4, "over seeds")
+    if has_time:
+        names.insert(3, "CPU s of training")
     names += ["robust AUROC"] if robust else []
     names += ["worst group"] if worst else []
     names += ["Dice of masks"] if dice else []
@@ -85,8 +93,9 @@ def costs_table(methods: Sequence[Entry], *, caption: str) -> Table:
         "Means per training, over seeds and folds. labels: known labels of training cases that the "
         "training reads; a segmenter reads those that make a mask empty, which nobody has to "
         "draw: free masks. labels of validation: choose weights, thresholds and calibration.",
-        "CPU s: processor seconds of the training, of all its parts. images/s: from file to score "
-        "on this machine, same images and batch size, methods taking turns, median.",
+        "CPU s: processor seconds of the training, of all its parts; of a trained summarizer with "
+        "the passes of the frozen segmenter over training and validation cases. images/s: from "
+        "file to score on this machine, same images and batch size, methods taking turns, median.",
     ]
     return Table(caption, names, rows, notes, foot)
 

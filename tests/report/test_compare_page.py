@@ -194,6 +194,14 @@ def test_costs_are_shown_and_what_was_not_measured_is_a_dash():
     assert table.notes[failed[2].note].startswith("uses extra labels")
 
 
+def test_the_table_at_equal_time_has_the_time_of_every_method():
+    methods = [METHODS[0] | {"time_note": "needs more than the aim"}, METHODS[2]]
+    table = results_table(FOUND, methods, caption="x", n_seeds=2, has_time=True)
+    place = table.head.index("CPU s of training")
+    assert [row[place].text for row in table.rows] == ["3.59", "2.4"]
+    assert table.notes[table.rows[0][place].note] == "needs more than the aim"
+
+
 def test_cells_show_minutes_or_what_became_of_them():
     table = cells_table(RESULT["cells"], caption="Trainings")
     assert table.head == ["cell", "segment", "fc-val"]

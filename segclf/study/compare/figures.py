@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from segclf.study.compare.methods import ON_VAL
+
 Row = Mapping[str, Any]
+EXTRA = "uses extra labels"
 
 
 def number(value: float) -> str:
@@ -34,5 +37,6 @@ def phrase(name: str, family: str) -> str:
     if family == "rule":
         return f"segmentation with {name}"
     if family == "trained":
-        return f"segmentation with the trained summarizer {name}"
+        extra = f" ({EXTRA})" if name.endswith(ON_VAL) else ""
+        return f"segmentation with the trained summarizer {name}{extra}"
     return name

@@ -26,7 +26,7 @@ from segclf.study.compare.cells import (
     run_cells,
     time_cells,
 )
-from segclf.study.compare.figures import phrase
+from segclf.study.compare.figures import EXTRA, phrase
 from segclf.study.compare.methods import (
     AT_TIME,
     Method,
@@ -34,7 +34,7 @@ from segclf.study.compare.methods import (
     choose_reference,
 )
 from segclf.study.compare.numbers import gather_scores, judge, summarize_rules
-from segclf.study.compare.output import write_outputs
+from segclf.study.compare.output import entries_at_time, write_outputs
 from segclf.study.compare.speed import measure_speed
 from segclf.study.compare.words import CAUTIONS
 
@@ -111,6 +111,7 @@ def compare(
         if method.family == "trained"
         for row in costs.map_optimism(finished[method.name], method)
     ]
+    result["equal_time"]["entries"] = entries_at_time(result)
     result |= {"cells": table.rows(), "exit_code": _exit_code(table, exps, failures)}
     result["outputs"] = write_outputs(folder, result)
     note_stage(exp, FOLDER)
@@ -171,7 +172,7 @@ def _method_entry(
         state = f"{FAILED}: {reason}" if reason else NOT_RUN
     elif n_done < n_seeds and reason:
         state += f"; {FAILED}: {reason}"
-    notes = ["uses extra labels: it is fitted on labels of validation cases"]
+    notes = [f"{EXTRA}: it is fitted on labels of validation cases"]
     return {
         "name": method.name,
         "family": method.family,

@@ -9,10 +9,13 @@ import pandas as pd
 from segclf.core.atomic import atomic_path, write_json
 from segclf.core.text import counted, guarded
 from segclf.report import write_comparison
+from segclf.study.compare.costs import SLACK
+from segclf.study.compare.figures import EXTRA
 
 Row = dict[str, Any]
 COSTS = ("labels", "val_labels", "drawn_masks", "free_masks", "steps", "cpu_s", "images_per_s")
 SAME_STEPS, SAME_TIME = "same steps", "same training time"
+OVER_AIM = "needs more than the aim"
 
 
 def write_outputs(folder: Path, result: Mapping[str, Any]) -> dict[str, str]:
@@ -44,14 +47,30 @@ def result_table(result: Mapping[str, Any]) -> pd.DataFrame:
         for entry in methods.values():
             rows.append(_row(result, entry, finding, SAME_STEPS, found))
         again = result["equal_time"]
-        for entry in again.get("methods", ()):
-            whole = {**_like(methods[entry["of"]]), **entry}
-            rows.append(_row(result, whole, finding, SAME_TIME, _of(again["findings"], finding)))
+        for entry in entries_at_time(result):
+            rows.append(_row(result, entry, finding, SAME_TIME, _of(again["findings"], finding)))
     frame = pd.DataFrame(rows)
     texts = {"data", "finding", "budget", "method", "family", "state", "worst_group", "reason"}
+    texts |= {"extra_labels", "time_note"}
     texts |= {name for name in frame.columns if str(name).endswith("_verdict")}
     numbers = [name for name in frame.columns if name not in texts]
     return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def entries_at_time(result: Mapping[str, Any]) -> list[Row]:
+    """Every method as it is judged at equal training time; those that need longer are marked."""
+    again = result["equal_time"]
+    if not again.get("methods"):
+        return []
+    trained = {entry["of"]: entry for entry in again["methods"]}
+    entries: list[Row] = []
+    for first in result["methods"]:
+        entry = first
+        if first["name"] in trained:
+            entry = {**_like(first), **trained[first["name"]]}
+        is_over = (entry.get("cpu_s") or 0) > again["aim_cpu_s"] * (1 + SLACK)
+        entries.append({**entry, "time_note": OVER_AIM if is_over else ""})
+    return entries
 
 
 def comparison_text(result: Mapping[str, Any]) -> str:
@@ -64,7 +83,8 @@ def comparison_text(result: Mapping[str, Any]) -> str:
         extra = " robust" if has_robust else ""
         lines.append(f"  {'method':<24} {'AUROC':<24}{extra}")
         for entry in result["methods"]:
-            lines.append(f"  {entry['name']:<24} {_numbers(entry, rows.get(entry['name']))}")
+            more = f"  ({EXTRA})" if extra_labels(entry) else ""
+            lines.append(f"  {entry['name']:<24} {_numbers(entry, rows.get(entry['name']))}{more}")
     open_cells = [row for row in result["cells"] if row["state"] != "done"]
     for row in open_cells:
         reason = f": {row['reason']}" if row.get("reason") else ""
@@ -76,6 +96,11 @@ def comparison_text(result: Mapping[str, Any]) -> str:
         lines += ["", *_words(f"{found['finding']}, at equal training time", found)]
     lines.append(f"{counted(len(result['seeds']), 'seed')}, reference {result['reference']}")
     return "\n".join(lines)
+
+
+def extra_labels(entry: Row) -> str:
+    """`uses extra labels` of a method that labels of validation cases train."""
+    return EXTRA if any(note.startswith(EXTRA) for note in entry.get("notes") or ()) else ""
 
 
 def _words(title: str, found: Row) -> list[str]:
@@ -104,13 +129,14 @@ def _row(
     own = next((row for row in rows if row["method"] == entry["name"]), {})
     row = {"data": result["data"], "finding": finding, "budget": budget}
     row |= {"method": entry["name"], "family": entry["family"], "state": entry["state"]}
+    row |= {"extra_labels": extra_labels(entry), "time_note": entry.get("time_note", "")}
     row |= {name: value for name, value in own.items() if name != "method"}
     return row | {name: entry.get(name) for name in COSTS}
 
 
 def _like(entry: Row) -> Row:
     """What a head that was trained again has in common with the first one."""
-    names = ("family", "labels", "val_labels", "drawn_masks", "free_masks", "images_per_s")
+    names = ("family", "labels", "val_labels", "drawn_masks", "free_masks", "images_per_s", "notes")
     return {name: entry.get(name) for name in names}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from segclf.experiment import new_experiment
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.study.compare.flow import compare
+from segclf.study.compare.output import extra_labels
 
 Row = Mapping[str, Any]
 NOT_RUN = "not run"
@@ -50,6 +51,7 @@ def entry_of(result: Row) -> dict[str, Any]:
     entry = {name: result[name] for name in KEPT}
     entry["methods"] = [
         {name: method.get(name) for name in ("name", "family", "state", *COSTS)}
+        | ({"extra_labels": extra} if (extra := extra_labels(dict(method))) else {})
         for method in result["methods"]
     ]
     entry["findings"] = [_finding(found) for found in result["findings"]]
@@ -88,8 +90,9 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
     states = {method["name"]: method["state"] for method in entry["methods"]}
     if not entry["findings"]:
         lines.append(f"Results: {NOT_RUN}.\n")
+    marked = {m["name"]: _marked(m) for m in entry["methods"]}
     for found in entry["findings"]:
-        lines += [*_words(found), *_results(found, states)]
+        lines += [*_words(found), *_results(found, states, marked)]
     again = entry["equal_time"]
     lines.append(f"{'#' * (level + 1)} At equal training time\n")
     if again["state"] != "done":
@@ -104,7 +107,7 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
         )
     for found in again["findings"]:
         own = {row["method"]: "done" for row in found["rows"]}
-        lines += [*_words(found), *_results(found, own)]
+        lines += [*_words(found), *_results(found, own, marked)]
     lines.append(f"{'#' * (level + 1)} Costs\n")
     lines += _costs(entry["methods"])
     lines.append(_cell_line(entry["cells"]))
@@ -123,7 +126,13 @@ def _words(found: Row) -> list[str]:
     return lines
 
 
-def _results(found: Row, states: Mapping[str, str]) -> list[str]:
+def _marked(method: Row) -> str:
+    """The name of a method, and whether labels of validation cases train it."""
+    extra = method.get("extra_labels")
+    return f"{method['name']} ({extra})" if extra else method["name"]
+
+
+def _results(found: Row, states: Mapping[str, str], marked: Mapping[str, str]) -> list[str]:
     unscored = found.get("unscored", {})
     rows = {row["method"]: row for row in found["rows"] if row["method"] not in unscored}
     shown = [
@@ -133,7 +142,7 @@ def _results(found: Row, states: Mapping[str, str]) -> list[str]:
     ]
     states = {**states, **unscored}
     cells = [
-        [name, *(_value(rows.get(name), key, state) for key, _ in shown)]
+        [marked.get(name, name), *(_value(rows.get(name), key, state) for key, _ in shown)]
         for name, state in states.items()
     ]
     return _table([f"{found['finding']}", *(head for _, head in shown)], cells)
@@ -152,7 +161,7 @@ def _value(row: Row | None, key: str, state: str) -> str:
 def _costs(methods: Sequence[Row]) -> list[str]:
     names = ["method", "labels", "drawn masks", "free masks", "steps", "CPU s", "images/s"]
     rows = [
-        [m["name"], *(_n(m[key], 1 if key in ("cpu_s", "images_per_s") else 0) for key in COSTS)]
+        [_marked(m), *(_n(m[key], 1 if key in ("cpu_s", "images_per_s") else 0) for key in COSTS)]
         for m in methods
     ]
     return _table(names, rows)

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from segclf.phantom import PhantomSettings
+from segclf.study.compare.figures import phrase
+from segclf.study.compare.output import comparison_text, result_table
 from segclf.study.compare.section import compare_phantom, entry_of, section
 
 ROW = {"method": "tau", "auroc": 0.9, "auroc_lo": 0.8, "auroc_hi": 0.95, "robust_auroc": 0.85}
@@ -87,3 +89,34 @@ def test_a_phantom_is_written_once_and_compared_under_its_own_name(tmp_path, mon
     assert exp.run.path.name == "small"
     assert exp.recipe.train.steps == 7
     assert (methods, more) == (["tau", "softmax"], {"n_seeds": 5, "speed": False})
+
+
+def test_a_method_that_uses_extra_labels_is_marked_wherever_it_is_named():
+    method = {"name": "fc-val", "family": "trained", "state": "done", **COSTS}
+    method["notes"] = ["uses extra labels: it is fitted on labels of validation cases"]
+    row = {**ROW, "method": "fc-val"}
+    result = RESULT | {"methods": [method], "findings": [{**FOUND, "rows": [row]}]}
+    text = section("T", entry_of(result))
+    assert "| fc-val (uses extra labels) | 0.900" in text
+    assert "| fc-val (uses extra labels) | 9 |" in text
+    assert list(result_table(result)["extra_labels"]) == ["uses extra labels"]
+    (line,) = [one for one in comparison_text(result).splitlines() if one.startswith("  fc-val")]
+    assert line.endswith("(uses extra labels)")
+    assert phrase("fc-val", "trained").endswith("fc-val (uses extra labels)")
+    assert "extra" not in phrase("fc", "trained")
+
+
+def test_the_table_at_equal_time_has_every_method_and_marks_those_over_the_aim():
+    methods = [
+        {"name": "tau", "family": "rule", "state": "done", **COSTS, "cpu_s": 8.0},
+        {"name": "fc", "family": "trained", "state": "done", **COSTS, "cpu_s": 12.0},
+        {"name": "softmax", "family": "head", "state": "done", **COSTS, "cpu_s": 4.0},
+    ]
+    again = {"name": "softmax@time", "of": "softmax", "state": "done", "cpu_s": 8.1, "steps": 24}
+    time = {"state": "done", "aim_cpu_s": 8.0, "methods": [again], "findings": [FOUND]}
+    table = result_table(RESULT | {"methods": methods, "equal_time": time})
+    table = table[table["budget"] == "same training time"]
+    assert list(table["method"]) == ["tau", "fc", "softmax@time"]
+    assert list(table["cpu_s"]) == [8.0, 12.0, 8.1]
+    assert list(table["time_note"]) == ["", "needs more than the aim", ""]
+    assert table.iloc[0]["auroc"] == 0.9
