@@ -164,7 +164,13 @@ def _trained_scorer(
     return score
 
 
-def _weights(exp: Experiment, method: Method, fold: int | None) -> str:
+def _weights(exp: Experiment, method: Method, fold: int | None) -> list[str]:
+    """Hashes of what a method scores with: its network, and a head fitted on its maps."""
+    from segclf.summarize.trained.card import CARD
+
     is_head = method.family == "head"
     folder = head_folder(exp.run, method, fold) if is_head else exp.run.stage("segment", fold=fold)
-    return sha256_of(folder / "model.safetensors")
+    files = [folder / "model.safetensors"]
+    if method.family == "trained":
+        files.append(exp.run.stage("summarize", method.name, fold=fold) / CARD)
+    return [sha256_of(file) for file in files if file.is_file()]
