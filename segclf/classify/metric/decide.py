@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from segclf.classify.metric.gallery import UNKNOWN, Gallery
-from segclf.classify.metric.search import blocks, make_search
+from segclf.classify.metric.search import blocks
 from segclf.core.settings import MetricSettings, SummarizeSettings
 from segclf.core.thresholds import fit_threshold
 
@@ -46,10 +46,10 @@ def classify(queries: np.ndarray, gallery: Gallery, settings: MetricSettings) ->
         nobody = np.full(n, "", dtype=object)
         unknown = np.full(n, UNKNOWN, dtype=object)
         return Verdicts([], np.empty((n, 0)), unknown, np.full(n, np.nan), nobody)
-    similarity, row = make_search(gallery.vectors)(queries, settings.k)
+    similarity, row = gallery.search(queries, settings.k)
     similarity, row = similarity.astype(np.float64), np.asarray(row)
     if settings.rule in ("centroid", "threshold"):
-        evidence = (queries @ centroids(gallery).T).astype(np.float64)
+        evidence = (queries @ gallery.centroids.T).astype(np.float64)
     else:
         evidence = class_similarity(queries, gallery)
     if settings.rule == "knn":
@@ -66,7 +66,7 @@ def class_similarity(queries: np.ndarray, gallery: Gallery) -> np.ndarray:
 
     Every vector is compared with, block by block, so that memory is bounded.
     """
-    number = _numbers(gallery)
+    number = gallery.numbers
     order = np.argsort(number, kind="stable")
     starts = np.searchsorted(number[order], np.arange(len(gallery.names)))
     vectors = gallery.vectors[order]
@@ -75,15 +75,6 @@ def class_similarity(queries: np.ndarray, gallery: Gallery) -> np.ndarray:
         for block in blocks(len(queries), len(vectors))
     ]
     return np.concatenate(best or [np.empty((0, len(starts)))]).astype(np.float64)
-
-
-def centroids(gallery: Gallery) -> np.ndarray:
-    """Mean vector of each class, scaled to norm 1, (class, dim), classes sorted."""
-    number = _numbers(gallery)
-    total = np.zeros((len(gallery.names), gallery.vectors.shape[1]))
-    np.add.at(total, number, gallery.vectors)
-    norm = np.linalg.norm(total, axis=1, keepdims=True)
-    return (total / np.maximum(norm, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
 def margins(evidence: np.ndarray) -> np.ndarray:
@@ -144,10 +135,5 @@ def separated(score: np.ndarray, label: np.ndarray, settings: SummarizeSettings)
 
 def _votes(gallery: Gallery, row: np.ndarray) -> np.ndarray:
     """How many of the neighbours (query, k) are of each class, (query, class)."""
-    chosen = _numbers(gallery)[row]
+    chosen = gallery.numbers[row]
     return (chosen[:, :, None] == np.arange(len(gallery.names))).sum(1).astype(np.float64)
-
-
-def _numbers(gallery: Gallery) -> np.ndarray:
-    """The class of each row as its place among the sorted names."""
-    return np.unique(np.array(gallery.classes, dtype=str), return_inverse=True)[1]

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from segclf.classify.metric.search import Search, make_search
 from segclf.core.atomic import read_json, write_bytes, write_json
 from segclf.core.errors import DataError, IntegrityError, UsageError
 from segclf.core.runs import shown
@@ -44,6 +46,28 @@ class Gallery:
     def names(self) -> list[str]:
         """The classes, each once, sorted."""
         return sorted(set(self.classes))
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The class of each case as its place in `names`."""
+        return np.unique(np.array(self.classes, dtype=str), return_inverse=True)[1]
+
+    @cached_property
+    def centroids(self) -> np.ndarray:
+        """Mean vector of each class, scaled to norm 1, (class, dim), in the order of `names`."""
+        total = np.zeros((len(self.names), self.vectors.shape[1]))
+        np.add.at(total, self.numbers, self.vectors)
+        norm = np.linalg.norm(total, axis=1, keepdims=True)
+        return (total / np.maximum(norm, np.finfo(np.float32).tiny)).astype(np.float32)
+
+    @cached_property
+    def search(self) -> Search:
+        """The search of the vectors: an index is built once, when it is first asked for.
+
+        Raises:
+            ValueError: There is no vector.
+        """
+        return make_search(self.vectors)
 
     @property
     def threshold(self) -> float | None:

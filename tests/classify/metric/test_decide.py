@@ -5,7 +5,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
 from segclf.classify.metric import Gallery, classify
-from segclf.classify.metric.decide import centroids, class_similarity, fit_unknown, margins
+from segclf.classify.metric.decide import class_similarity, fit_unknown, margins
 from segclf.core.settings import MetricSettings, SummarizeSettings
 
 
@@ -78,7 +78,7 @@ def test_with_centroids_of_equal_length_it_is_scikit_learns_nearest_centroid():
     witness = NearestCentroid().fit(known.vectors, known.classes)
     found = classify(queries, known, rule("centroid"))
     np.testing.assert_array_equal(found.predicted, witness.predict(queries))
-    np.testing.assert_allclose(centroids(known), angles(10, 110, 240), atol=1e-6)
+    np.testing.assert_allclose(known.centroids, angles(10, 110, 240), atol=1e-6)
 
 
 def test_farther_than_the_threshold_from_everything_is_unknown():

@@ -95,3 +95,15 @@ def test_a_case_is_in_the_gallery_once(known):
         add_class(known, "new", np.eye(2, 4), ["n", "y"])
     with pytest.raises(DataError, match=r"1 of the images stands twice.*'n'"):
         add_class(known, "new", np.eye(2, 4), ["n", "n"])
+
+
+def test_an_index_is_built_once_per_gallery(known, monkeypatch):
+    built = []
+    monkeypatch.setattr(
+        "segclf.classify.metric.gallery.make_search",
+        lambda vectors: built.append(len(vectors)) or (lambda queries, k: None),
+    )
+    assert known.search is known.search
+    larger = add_class(known, "new", np.eye(1, 4, dtype=np.float32), ["n"])
+    assert larger.search is not known.search
+    assert built == [3, 4]
