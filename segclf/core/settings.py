@@ -147,7 +147,8 @@ class ClassifySettings(Settings):
 
     head: str = "sigmoid"
     """`sigmoid` (findings, independent), `softmax` (findings that exclude each other, or one class
-    column), `multihead` (several class columns) or `joint` (masks and findings together)."""
+    column), `multihead` (several class columns), `metric` (an embedding: classes may be enrolled
+    later) or `joint` (masks and findings together)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the pooled features that is dropped in each training step."""
     targets: tuple[str, ...] = ()

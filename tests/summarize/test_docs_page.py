@@ -8,6 +8,7 @@ import pytest
 from segclf.core.settings import SummarizeSettings
 from segclf.summarize import SUMMARIZERS, find_summarizer
 from segclf.summarize.table import ALIASES
+from segclf.summarize.trained import TRAINED
 
 DASH = "\u2013"
 PAGE = (Path(__file__).parents[2] / "docs" / "summarizers.md").read_text(encoding="utf-8")
@@ -21,6 +22,7 @@ def table(header):
 
 
 RULES = table("| rule | score |")
+FITTED = table("| trained | reads |")
 ADVICE = table("| rule | use it when |")
 
 
@@ -48,6 +50,15 @@ def test_range_and_invariances_are_those_that_the_rule_declares(rule):
     assert changes(invariant) == declared.invariant_to
     assert changes(area_invariant) == declared.decision_invariant_to
     assert (decided_by == "score") == (declared.decision is None)
+
+
+def test_every_trained_summarizer_is_on_the_page_as_the_catalog_declares_it():
+    assert list(FITTED) == list(TRAINED)
+    for rule, (reads, head, invariant) in FITTED.items():
+        assert reads.split(":")[0] == TRAINED[rule].reads
+        assert head
+        assert changes(invariant) == TRAINED[rule].invariant_to
+    assert "(extend/trained_summarizer.md)" in PAGE
 
 
 def test_every_setting_on_the_page_exists():
