@@ -17,6 +17,7 @@ from segclf.core.errors import ExitCode, SegclfError
 from segclf.core.runs import Run
 from segclf.experiment import Experiment
 from segclf.study.compare.methods import AT_TIME, INIT, SEGMENT, Method
+from segclf.training.runtime import full_disk_stops
 
 CELLS, FOLDER = "cells.json", "compare"
 NOT_RUN, DONE, FAILED = "not run", "done", "failed"
@@ -96,7 +97,10 @@ class CellTable:
 
     def save(self) -> None:
         """Write the table."""
-        write_json(self.path, {"cells": self.cells, "steps_at_time": self.steps_at_time})
+        table = {"cells": self.cells, "steps_at_time": self.steps_at_time}
+        again = "run the same command again"
+        with full_disk_stops(self.path.parent, room_for="the table of trainings", fix=again):
+            write_json(self.path, table)
 
     def state(self, cell: Cell) -> str:
         """`done`, `failed` or `not run`."""

@@ -1,5 +1,6 @@
 """Cells: order, what is kept, what fails alone, what an interruption leaves, and the code."""
 
+import errno
 from types import SimpleNamespace
 
 import pytest
@@ -123,3 +124,14 @@ def test_a_head_starts_from_the_segmenter_only_where_its_name_says_so(tmp_path):
     init = with_method(exp, INIT).recipe.classify
     assert (init.method, init.init_from) == ("softmax-init", "tiny")
     assert with_method(exp, TAU).recipe == recipe
+
+
+def test_a_full_disk_stops_a_comparison_with_an_error_for_people(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cells, "write_json", full)
+    with pytest.raises(StoppedError, match="the disk is full") as caught:
+        CellTable(tmp_path).save()
+    assert caught.value.expected == "room for the table of trainings"
+    assert caught.value.fix == "free some space and run the same command again"
