@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,18 +88,9 @@ def summarize(
             "say what the run settles", "leave --run out, or the other options",
         )  # fmt: skip
     if maps is not None:
-        from segclf.maps import JOINED, check_hold, maps_text, summarize_maps
-
         options = {"config": config, "manifest": manifest, "overrides": overrides, "t": t}
-        with progress("maps") as on_event:
-            result = summarize_maps(
-                maps, rule, **options, tau=tau, run=opt.split_run(run), out=out, method=name,
-                hold=check_hold(maps_hold), on_event=on_event,
-            )  # fmt: skip
-        text = f"{maps_text(result.record)}\n{record_text(result.record)}"
-        at = f"--run {run}" if run else f"--scores {result.folder / JOINED} --by COLUMN"
-        done(result.folder, f"segclf eval-subgroups {at}", as_json, text)
-        quarantined(result.n_quarantined)
+        options |= {"tau": tau, "out": out, "method": name}
+        _summarize_maps(maps, rule, run, maps_hold, as_json, **options)
         return
     from segclf.experiment import find_experiment
 
@@ -119,6 +110,28 @@ def summarize(
     done(folder, then, as_json, record_text(record))
     if is_trained(rule):
         quarantined(record["n_quarantined"])
+
+
+def _summarize_maps(
+    maps: Path,
+    rule: str,
+    run: str | None,
+    hold: str,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 (of `summarize_maps`)
+) -> None:
+    """Score maps that were made elsewhere."""
+    from segclf.maps import JOINED, check_hold, maps_text, summarize_maps
+    from segclf.summarize import record_text
+
+    with progress("maps") as on_event:
+        result = summarize_maps(
+            maps, rule, run=opt.split_run(run), hold=check_hold(hold), on_event=on_event, **options
+        )
+    text = f"{maps_text(result.record)}\n{record_text(result.record)}"
+    at = f"--run {run}" if run else f"--scores {result.folder / JOINED} --by COLUMN"
+    done(result.folder, f"segclf eval-subgroups {at}", as_json, text)
+    quarantined(result.n_quarantined)
 
 
 @app.command(

@@ -148,18 +148,12 @@ def judge(
         write_evaluation(folder / "evaluation", evaluation)
     overlap = overlap_of(exp, methods, masks, finished)
     again = [name for name in ran if name.endswith(AT_TIME)]
-    known = known_methods()
-    with_masks = [
-        name
-        for name in ran
-        if (method := known[name.removesuffix(AT_TIME)]).uses_masks and method.family != "rule"
-    ]
     settings = {
         "unit": evaluation.ledger["unit"],
         "n_seeds": max((len(finished[name]) for name in ran), default=0),
         "margin": exp.recipe.evaluate.margins.get("auroc"),
         "shortcut": exp.recipe.evaluate.shortcut or "",
-        "with_masks": with_masks,
+        "with_masks": _learned_from_masks(ran),
         "leaning": again or ran,
         "declared": reference,
     }
@@ -196,6 +190,13 @@ def unscored(found: Row, tables: Sequence[pd.DataFrame], names: Sequence[str]) -
         name: f"scores {' and '.join(own) or 'nothing'}, not {found['finding']}"
         for name, own in what.items()
     }
+
+
+def _learned_from_masks(names: Sequence[str]) -> list[str]:
+    """The methods that were trained for labels, with masks as well."""
+    known = known_methods()
+    own = [(name, known[name.removesuffix(AT_TIME)]) for name in names]
+    return [name for name, method in own if method.uses_masks and method.family != "rule"]
 
 
 def segmenter_masks(methods: Sequence[Method], finished: Finished) -> dict[int, Experiment]:
