@@ -60,12 +60,20 @@ def write_comparison(folder: Path, result: Result) -> Path:
     return folder / "index.html"
 
 
+def _budget(result: Result) -> str:
+    text = f"segmenters and heads take {result['steps']} steps with the same augmentation"
+    if any(entry["family"] == "trained" for entry in result["methods"]):
+        n_steps = result.get("summarizer_steps") or result["steps"]
+        text += f", trained summarizers {n_steps} on mirrored maps where they are networks"
+    return text
+
+
 def _question(result: Result) -> str:
     names = ", ".join(plain(entry["name"], 40) for entry in result["methods"])
     folds = f" and {counted(result['n_folds'], 'fold')}" if result["n_folds"] else ""
     return (
-        f"{counted(len(result['methods']), 'method')} on one split: {names}. Same cases, encoder, "
-        f"augmentation, steps and selection rule; {counted(len(result['seeds']), 'seed')}{folds}. "
+        f"{counted(len(result['methods']), 'method')} on one split: {names}. Same cases, encoder "
+        f"and selection rule; {_budget(result)}; {counted(len(result['seeds']), 'seed')}{folds}. "
         f"The reference is {plain(result['reference'])}, declared before there were results. All "
         "numbers are of test cases."
     )
@@ -128,7 +136,7 @@ def _conclusion(result: Result) -> Iterator[Piece]:
 def _topics(found: Row) -> Iterator[Piece]:
     for topic, sentences in found["conclusion"].items():
         yield ("topic", topic)
-        yield ("points", [plain(text, 700) for text in sentences])
+        yield ("points", [plain(text, 20_000) for text in sentences])
 
 
 def _finding(

@@ -251,3 +251,17 @@ def test_without_any_finished_method_the_page_says_so(write):
     page = write(findings=[], cells=[])
     assert "No two methods score the same: there is nothing to conclude." in page
     assert "No network was trained." in page
+
+
+def test_a_sentence_of_many_methods_is_not_cut(write):
+    found = copy.deepcopy(RESULT["findings"])
+    long = "; ".join(f"method {number} (0.885, 0.837 to 0.933)" for number in range(40))
+    found[0]["conclusion"] = {"Which method is better?": [long]}
+    assert long in write(findings=found)
+
+
+def test_the_budget_of_each_family_is_said(write):
+    page = write(steps=220, summarizer_steps=100)
+    assert "heads take 220 steps with the same augmentation, trained summarizers 100 on" in page
+    only_heads = [one for one in RESULT["methods"] if one["family"] == "head"]
+    assert "trained summarizers" not in write(methods=only_heads, findings=[])

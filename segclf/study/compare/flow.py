@@ -234,6 +234,7 @@ def _about(exp: Experiment, seeds: Sequence[int], reference: str, declared: Resu
         "seeds": list(seeds),
         "n_folds": len(folds) or None,
         "steps": recipe.train.steps,
+        "summarizer_steps": recipe.summarize.steps or recipe.train.steps,
         "reference": reference,
         "declared_references": declared["references"],
         "declared_methods": declared["methods"],
