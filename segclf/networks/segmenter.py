@@ -1,13 +1,14 @@
 """The segmenter, an image of any size to logits of that size, and the classifier beside it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from segclf.core.config import NetworkSettings
 from segclf.core.errors import ConfigError
+from segclf.networks.normalizable import normalizable
 from segclf.networks.padding import crop_to, pad_to, padded_shape
 from segclf.networks.parts import Parts, dry_run, freeze
 from segclf.networks.pretrained import load_encoder
@@ -197,18 +198,9 @@ def load_if_asked(network: Backbone, settings: NetworkSettings) -> None:
         load_encoder(network, settings.pretrained)
 
 
-@contextmanager
-def _normalizable(image: Tensor) -> Iterator[None]:
-    """Relay the refusal of batch norm to normalize a single value per channel."""
-    try:
-        yield
-    except ValueError as error:
-        if not str(error).startswith("Expected more than 1"):
-            raise
-        raise ConfigError(
-            f"a batch of shape {tuple(image.shape)} has too few values to be normalized.",
-            where="training step",
-            expected="at least two values per channel in every feature map",
-            fix="set train.batch_size to 2 or more, or larger images (image.size_px, "
-            "segment.patch_px)",
-        ) from error
+def _normalizable(image: Tensor) -> AbstractContextManager[None]:
+    return normalizable(
+        f"a batch of shape {tuple(image.shape)} has",
+        where="training step",
+        fix="set train.batch_size to 2 or more, or larger images (image.size_px, segment.patch_px)",
+    )

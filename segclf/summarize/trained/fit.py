@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from segclf.core.sameness import flat_settings
 from segclf.data import Batch, SamplingPlan
 from segclf.data.augment import draw_augmentation
 from segclf.losses import independent_loss
+from segclf.networks.normalizable import normalizable
 from segclf.summarize.trained.heads import MapHead
 from segclf.summarize.trained.represent import Reader, kept_batch
 from segclf.summarize.trained.store import GIB, Store
@@ -92,7 +92,11 @@ def fit_network(
         },
     )
     _forget_another(folder, task.identity)
-    with _normalizable(recipe):
+    with normalizable(
+        f"batches of {recipe.train.batch_size} small maps have",
+        where="training step of the summarizer",
+        fix="set train.batch_size to 2 or more and train again, or use --rule pool_fc",
+    ):
         result = fit(task, recipe, folder, resume=True, on_event=on_event)
     shutil.rmtree(folder / CHECKPOINTS)
     facts = {
@@ -133,23 +137,6 @@ def network_scores(network: nn.Module, values: np.ndarray) -> np.ndarray:
     image = torch.from_numpy(values.astype(np.float32))
     image = image.to(device, memory_format=memory_format(image.ndim - 2, device))
     return network(image).double().sigmoid().cpu().numpy()
-
-
-@contextmanager
-def _normalizable(recipe: Recipe) -> Iterator[None]:
-    """Relay the refusal of batch norm to normalize a single value per channel."""
-    try:
-        yield
-    except ValueError as error:
-        if not str(error).startswith("Expected more than 1"):
-            raise
-        raise ConfigError(
-            f"batches of {recipe.train.batch_size} small maps have too few values to be "
-            "normalized.",
-            where="training step of the summarizer",
-            expected="at least two values per channel in every feature map",
-            fix="set train.batch_size to 2 or more and train again, or use --rule pool_fc",
-        ) from error
 
 
 def _forget_another(folder: Path, identity: dict[str, Any]) -> None:
