@@ -118,7 +118,7 @@ class TrainSettings(Settings):
     checkpoint_every: Positive = 100
     """Steps between resumable checkpoints."""
     keep_checkpoints: Positive = 2
-    """Latest resumable checkpoints that are kept; older ones are deleted."""
+    """Latest resumable checkpoints that are kept; older ones are deleted, and all at the end."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` picks bf16 where the hardware has it."""
     devices: Positive = 1

@@ -1,5 +1,6 @@
 """What a training is a training of; a resumed one must agree in every point."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ def claim_folder(folder: Path, identity: Identity, *, resume: bool) -> bool:
             fix="choose another run: --run NAME",
         )
     require_same(read_json(path), identity, where=shown(path))
+    if is_finished:  # it may have been killed before it could delete them
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return is_finished
 
 

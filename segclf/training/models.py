@@ -1,5 +1,6 @@
 """A trained model on disk: `model.safetensors` and the card `model.json` that describes it."""
 
+import shutil
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +17,7 @@ from segclf.core.runs import shown
 from segclf.core.settings import ImageSettings, NetworkSettings, Settings
 from segclf.training.cases import Prepared
 from segclf.training.checkpoints import to_bytes
-from segclf.training.identity import MODEL
+from segclf.training.identity import CHECKPOINTS, MODEL
 from segclf.training.state import FitResult, Task
 
 WEIGHTS = "model.safetensors"
@@ -78,6 +79,9 @@ def write_model(
 ) -> ModelCard:
     """Write the weights, then the card, which makes the training a finished one.
 
+    Its checkpoints are deleted: they hold several times the memory of the weights, and nothing can
+    go on from them.
+
     Args:
         folder: Where both go.
         task: Its network holds the selected weights.
@@ -117,6 +121,7 @@ def write_model(
         **facts,
     )
     write_json(folder / MODEL, card.model_dump(mode="json"))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return card
 
 

@@ -98,6 +98,14 @@ def test_a_finished_model_is_left_as_it_is(drawn, tmp_path):
     assert "--resume" in caught.value.fix
 
 
+def test_a_finished_training_keeps_no_checkpoints(drawn, tmp_path):
+    folder = train_segmenter(*drawn(), tmp_path / "run")
+    assert not (folder / "checkpoints").exists()
+    (folder / "checkpoints/step-00000010").mkdir(parents=True)  # killed before it could delete them
+    train_segmenter(*drawn(), folder, resume=True)
+    assert not (folder / "checkpoints").exists()
+
+
 def test_resuming_with_another_recipe_or_table_shows_every_difference(drawn, tmp_path):
     folder = train_segmenter(*drawn(), tmp_path / "run")
     changed = drawn(train={"steps": 12, "lr": 0.02, "batch_size": 4})
