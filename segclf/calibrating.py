@@ -113,6 +113,7 @@ def calibrate_table(
         )
     if method is not None:
         lookup(method, {**METHODS, "none": None}, kind="calibration")
+    scores = read_scores(path)
     folder = path if path.is_dir() else path.parent
     name = next((each for each in RECORDS if (folder / each).is_file()), None)
     is_own = name is not None and (path.is_dir() or path.stem == "scores")
@@ -123,7 +124,6 @@ def calibrate_table(
             expected="--out FOLDER for the calibrated table",
             fix="add for example --out calibrated",
         )
-    scores = read_scores(path)
     settings = SummarizeSettings(operating_points=dict(points or {}))
     record = read_record(folder, name) if name and is_own else {"fits": []}
     fits = [_fit_group(scores, rows, method, settings) for rows in _groups(scores)]

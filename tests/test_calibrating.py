@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from segclf.calibrating import calibrate_table, calibrated_text, settings_asked, tables_of
 from segclf.cli import app
-from segclf.core.errors import ConfigError, UsageError
+from segclf.core.errors import ConfigError, DataError, UsageError
 from segclf.core.scoretable import COLUMNS, read_record, read_scores, write_scores
 
 
@@ -104,6 +104,11 @@ def test_the_record_keeps_what_it_held_and_says_what_was_done(folder):
     assert [step["method"] for step in record["calibrated"]] == ["platt", "temperature", None]
     calibrate_table(folder, method="none")
     assert read_scores(folder)["probability"].isna().all()
+
+
+def test_a_table_that_does_not_exist_is_named_as_such(tmp_path):
+    with pytest.raises(DataError, match="there is no such score table"):
+        calibrate_table(tmp_path / "none.csv", method="platt")
 
 
 def test_a_foreign_table_goes_into_a_folder_of_its_own(scores, tmp_path):

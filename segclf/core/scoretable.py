@@ -112,6 +112,8 @@ def read_scores(path: Path) -> pd.DataFrame:
         DataError: There is no such file, it cannot be read, or it is not a score table.
     """
     file = Path(path) / "scores.parquet" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise _missing(file)
     try:
         if file.suffix == ".csv":
             frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
@@ -128,6 +130,15 @@ def read_scores(path: Path) -> pd.DataFrame:
             fix="check the path; `segclf summarize` and `segclf train-clf` write score tables",
         ) from None
     return check_scores(frame, shown(file))
+
+
+def _missing(file: Path) -> DataError:
+    return DataError(
+        "there is no such score table.",
+        where=shown(file),
+        expected="a score table, as Parquet (.parquet) or CSV (.csv, UTF-8)",
+        fix="check the path; `segclf summarize` and `segclf train-clf` write score tables",
+    )
 
 
 def write_scores(

@@ -201,7 +201,7 @@ def test_a_file_that_is_no_table_is_reported_without_its_full_path(tmp_path, mon
         read_scores(tmp_path)
     assert caught.value.where == "scores.parquet"
     assert caught.value.wrong.startswith("the score table cannot be read: Arrow")
-    with pytest.raises(DataError, match="FileNotFoundError"):
+    with pytest.raises(DataError, match="there is no such score table"):
         read_scores(tmp_path / "none.csv")
 
 

@@ -104,7 +104,9 @@ def _head_scorer(
     exp: Experiment, method: Method, cases: Sequence[Case], fold: int | None
 ) -> Callable[[], None]:
     device = pick_device()
-    network, _ = load_classifier(head_folder(exp.run, method, fold))
+    folder = head_folder(exp.run, method, fold)
+    network, card = load_classifier(folder)
+    decide = _search(folder, card.sha256, exp) if method.base == "metric" else None
     layout = memory_format(exp.recipe.image.spatial_dims, device)
     network = network.to(device).to(memory_format=layout).eval()
     size = exp.recipe.predict.batch_size
@@ -114,9 +116,20 @@ def _head_scorer(
             if batch.case_id:
                 with torch.inference_mode():
                     raw = network(batch.image.to(device, memory_format=layout))
-                (raw if isinstance(raw, torch.Tensor) else raw[-1]).float().cpu()
+                found = (raw if isinstance(raw, torch.Tensor) else raw[-1]).float().cpu()
+                if decide is not None:
+                    decide(found)
 
     return score
+
+
+def _search(folder: Path, model_sha256: str, exp: Experiment) -> Callable[[torch.Tensor], object]:
+    """A call that finds the classes of embeddings in the gallery of a metric head."""
+    from segclf.classify.metric import classify, read_gallery
+    from segclf.classify.metric.network import unit
+
+    gallery, settings = read_gallery(folder, model_sha256=model_sha256), exp.recipe.classify.metric
+    return lambda raw: classify(unit(raw).numpy(), gallery, settings)
 
 
 def _rule_scorer(
