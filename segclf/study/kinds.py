@@ -1,7 +1,8 @@
 """Classes that a metric head never trained on: told from known ones, and enrolled from few images.
 
-Run by `python -m segclf.study.experiments phantom_kinds`; finished trainings are kept. The settings
-were tried out on the phantom of seed 0; what is reported is another one.
+Run by `python -m segclf.study.experiments phantom_kinds`; finished trainings are kept. Each training
+has a phantom of its own, since the images that are enrolled matter as much as the training. The
+settings were tried out on the phantom of seed 0, which is not among them.
 """
 
 import shutil
@@ -25,7 +26,6 @@ from segclf.phantom import PhantomSettings, write_phantom
 from segclf.training import read_cost
 
 SETTINGS = {
-    "seed": 1,
     "size_px": [64, 64],
     "noise": 0.03,
     "n_classes": 16,
@@ -53,15 +53,15 @@ def run_kinds(folder: Path, n_seeds: int) -> Entry:
     """Train what is missing, then judge known, unknown and enrolled classes on test cases.
 
     Args:
-        folder: Gets the data, unless they are there; its name is the run's.
-        n_seeds: Trainings.
+        folder: Gets the data, unless they are there; the names of runs begin as its own.
+        n_seeds: Phantoms, from seed 1 on, with one training each.
     """
-    recipe = folder / "recipe.yaml"
-    if not recipe.is_file():
-        write_phantom(folder, PhantomSettings.model_validate(SETTINGS))
     rows, cpu_s = [], []
-    for seed in range(n_seeds):
-        name = f"{folder.name}-seed{seed}"
+    for seed in range(1, n_seeds + 1):
+        name = f"{folder.name}-phantom{seed}"
+        recipe = folder / name / "recipe.yaml"
+        if not recipe.is_file():
+            write_phantom(recipe.parent, PhantomSettings.model_validate(SETTINGS | {"seed": seed}))
         exp = new_experiment(recipe, None, name, (*OVERRIDES, f"seed={seed}", "split.seed=0"))
         with progress(name) as on_event:
             pipeline.train_clf(exp, on_event, resume=True)
@@ -143,7 +143,8 @@ def kinds_section(title: str, entry: Entry | None) -> str:
         f"## {title}\n",
         f"data: phantom; `segclf train-clf --head metric` on {SETTINGS['n_classes']} classes, "
         f"{SETTINGS['n_unseen']} of them in no training case. Settings: "
-        f"`{'`, `'.join(entry['settings'])}`; they were tried out on another phantom (seed 0).\n",
+        f"`{'`, `'.join(entry['settings'])}`; they were tried out on another phantom (seed 0). Each "
+        "row is another phantom and another training.\n",
         f"Goals: AUROC of known against unknown at least {LEAST['known_unknown']:g}; accuracy on a "
         f"class enrolled from {N_IMAGES} images above {LEAST['enrolled']:g}. Enrolled classes: "
         f"mean over {N_DRAWS} draws of the images, range in brackets.\n",
