@@ -1,8 +1,8 @@
 """Classes that a metric head never trained on: told from known ones, and enrolled from few images.
 
-Run by `python -m segclf.study.experiments phantom_kinds`; finished trainings are kept. Each training
-has a phantom of its own, since the images that are enrolled matter as much as the training. The
-settings were tried out on the phantom of seed 0, which is not among them.
+Run by `python -m segclf.study.experiments phantom_kinds`; finished trainings are kept. Each
+training has a phantom of its own, since the images that are enrolled matter as much as the
+training. The settings were tried out on the phantom of seed 0, which is not among them.
 """
 
 import shutil
@@ -143,8 +143,8 @@ def kinds_section(title: str, entry: Entry | None) -> str:
         f"## {title}\n",
         f"data: phantom; `segclf train-clf --head metric` on {SETTINGS['n_classes']} classes, "
         f"{SETTINGS['n_unseen']} of them in no training case. Settings: "
-        f"`{'`, `'.join(entry['settings'])}`; they were tried out on another phantom (seed 0). Each "
-        "row is another phantom and another training.\n",
+        f"`{'`, `'.join(entry['settings'])}`; they were tried out on another phantom (seed 0). "
+        "Each row is another phantom and another training.\n",
         f"Goals: AUROC of known against unknown at least {LEAST['known_unknown']:g}; accuracy on a "
         f"class enrolled from {N_IMAGES} images above {LEAST['enrolled']:g}. Enrolled classes: "
         f"mean over {N_DRAWS} draws of the images, range in brackets.\n",

@@ -28,8 +28,9 @@ def entry(tmp_path_factory):
 
 
 def test_known_and_unknown_are_counted_as_scikit_learn_does(entry):
-    exp = new_experiment(kinds.Path("data/kinds/kinds-phantom1/recipe.yaml"), None,
-                         "kinds-phantom1", (*kinds.OVERRIDES, "seed=1", "split.seed=0"))  # fmt: skip
+    recipe = kinds.Path("data/kinds/kinds-phantom1/recipe.yaml")
+    settings = (*kinds.OVERRIDES, "seed=1", "split.seed=0")
+    exp = new_experiment(recipe, None, "kinds-phantom1", settings)
     table = pd.read_parquet(exp.run.stage("classify", "metric") / "classes.parquet")
     table = table[table["split"] == "test"]
     known = table["truth"].isin(["kind00", "kind01", "kind02"])
