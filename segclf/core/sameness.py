@@ -27,13 +27,26 @@ WITHOUT_EFFECT = (
 """Settings that may change: the weights do not depend on them."""
 
 
+LATER = ("segment.strict_coarse", "segment.point_radius_px")
+"""Settings that count only where they are not the default, so that what was trained before they
+existed is still the same training."""
+
+
 def flat_settings(recipe: Recipe, names: Iterable[str]) -> dict[str, Any]:
-    """The named sections or settings as `section.key` to plain value, but `WITHOUT_EFFECT`."""
+    """The named sections or settings as `section.key` to plain value, but `WITHOUT_EFFECT`.
+
+    Nor `LATER` ones at their default.
+    """
     plain = recipe.model_dump(mode="json")
     flat: dict[str, Any] = {}
     for name in names:
         section, _, key = name.partition(".")
         _flatten(name, plain[section][key] if key else plain[section], flat)
+    default = Recipe().model_dump(mode="json")
+    for key in LATER:
+        section, _, name = key.partition(".")
+        if key in flat and flat[key] == default[section][name]:
+            del flat[key]
     return {key: value for key, value in flat.items() if key not in WITHOUT_EFFECT}
 
 

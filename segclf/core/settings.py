@@ -140,6 +140,12 @@ class SegmentSettings(Settings):
     """Share of crops of positive cases that are centred on a positive pixel."""
     bias_from_prior: Switch = True
     """Start the output bias at the logit of the share of positive pixels in training masks."""
+    strict_coarse: Switch = False
+    """Take masks of the kinds point, box and dilated as full ones: every drawn pixel is
+    foreground, every other background."""
+    point_radius_px: float = Field(default=10.0, ge=0)
+    """Radius around the pixels of a `point` mask within which nothing is known, in pixels of the
+    input image."""
 
 
 class ClassifySettings(Settings):

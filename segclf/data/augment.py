@@ -103,8 +103,8 @@ def resample(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`window` of image and target after the affine change, on one grid.
 
-    The image is interpolated linearly, the target takes the nearest pixel (so NaN planes stay
-    NaN and no new values appear); both are mirrored at the border.
+    The image is interpolated linearly, the target takes the nearest pixel (so what is not known
+    stays NaN and no new values appear); both are mirrored at the border.
 
     Args:
         image: (channel, *space) float32.

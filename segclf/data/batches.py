@@ -12,7 +12,7 @@ from segclf.core.records import Case
 from segclf.data.augment import affine_matrix, change_intensity, draw_augmentation, resample
 from segclf.data.cache import CaseCache
 from segclf.data.checks import check_feeding
-from segclf.data.crop import cut, draw_window, pad, whole
+from segclf.data.crop import cut, draw_window, keep_whole_boxes, pad, whole
 from segclf.data.read import read_case
 from segclf.data.sample import Batch, Sample
 from segclf.data.sampling import Plan, Task, plan_sampling
@@ -120,10 +120,12 @@ def training_example(
     if patch_px is not None:
         share = recipe.segment.foreground_share
         window = draw_window(target, patch_px, matrix, share, *key)
+    before = target
     if matrix is None:
         image, target = cut(image, window), cut(target, window)
     else:
         image, target = resample(image, target, matrix, window)
+    target = keep_whole_boxes(before, target, matrix, window)
     image = change_intensity(image, draw)
     if patch_px is not None:
         image, target = pad(image, patch_px), pad(target, patch_px)

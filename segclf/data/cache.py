@@ -15,14 +15,16 @@ from safetensors import SafetensorError, safe_open
 
 from segclf.core.atomic import atomic_path, hash_of
 from segclf.core.config import Recipe
-from segclf.core.records import Case
+from segclf.core.records import BOX, Case
 from segclf.data.read import read_case
 from segclf.data.sample import Sample
 
-PREPARATION = 1
+PREPARATION = 2
 """Number of the way cases are prepared; raised when it changes, so that old files are not used."""
 FREE_DISK_BYTES = 2**30
 """Disk space that the cache never takes."""
+UNKNOWN, IN_BOX = 2, 3
+"""Bytes of packed targets, beside 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class _Kept:
 
     image: torch.Tensor
     planes: torch.Tensor
-    """(finding, *space) uint8; 2 is not known."""
+    """(finding, *space) uint8: 2 is not known, 3 inside a box; of soft truth the float32 target."""
     geometry: dict[str, Any]
 
     @property
@@ -65,7 +67,7 @@ class CaseCache:
         self._folder = folder
         self._free_bytes = int(recipe.image.cache_gib * 2**30) // processes
         self._kept: dict[str, _Kept] = {}
-        self._foreground: dict[str, tuple[int | None, ...]] = {}
+        self._counts: dict[str, tuple[tuple[int, int] | None, ...]] = {}
         self._hashes: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -76,14 +78,10 @@ class CaseCache:
             CaseError: The case cannot be read; nothing is kept of it.
         """
         kept = self._kept.get(case.case_id) or self._load(case) or self._prepare(case)
-        target = kept.planes.to(torch.float32)
-        for finding in range(len(target)):
-            if kept.planes[finding].flatten()[0] == 2:
-                target[finding] = torch.nan
         geometry = kept.geometry
         return Sample(
             image=kept.image,
-            target=target,
+            target=_unpacked(kept.planes),
             label=torch.tensor(case.labels, dtype=torch.float32),
             spacing_mm=geometry["spacing_mm"] and tuple(geometry["spacing_mm"]),
             input_shape=tuple(geometry["input_shape"]),
@@ -91,10 +89,20 @@ class CaseCache:
         )
 
     def foreground_px(self, case: Case) -> tuple[int | None, ...]:
-        """Positive pixels of each finding after preparation; None where the mask is unknown."""
-        if case.case_id not in self._foreground:
+        """Positive pixels of each finding after preparation; None where the mask is unknown.
+
+        Soft pixels count above one half; the pixels of boxes count as one, which they promise.
+        """
+        return tuple(None if n is None else n[0] for n in self._counted(case))
+
+    def known_px(self, case: Case) -> tuple[int | None, ...]:
+        """Pixels of each finding that are known or inside a box; None where nothing is."""
+        return tuple(None if n is None else n[1] for n in self._counted(case))
+
+    def _counted(self, case: Case) -> tuple[tuple[int, int] | None, ...]:
+        if case.case_id not in self._counts:
             self.get(case)
-        return self._foreground[case.case_id]
+        return self._counts[case.case_id]
 
     def enter_worker(self, n_workers: int) -> None:
         """Tell a forked or spawned copy that the rest of the budget is shared by `n_workers`."""
@@ -113,7 +121,7 @@ class CaseCache:
 
     def _prepare(self, case: Case) -> _Kept:
         sample = read_case(case, self.recipe)
-        planes = torch.where(sample.target.isnan(), 2.0, sample.target).to(torch.uint8)
+        planes = _packed(sample.target)
         affine = None if sample.affine is None else sample.affine.tolist()
         geometry = {
             "spacing_mm": sample.spacing_mm,
@@ -127,9 +135,7 @@ class CaseCache:
         return kept
 
     def _note(self, case: Case, kept: _Kept) -> None:
-        self._foreground[case.case_id] = tuple(
-            None if plane.flatten()[0] == 2 else int(plane.count_nonzero()) for plane in kept.planes
-        )
+        self._counts[case.case_id] = tuple(_count(plane) for plane in kept.planes)
 
     def _keep(self, case: Case, kept: _Kept) -> bool:
         with self._lock:
@@ -185,14 +191,42 @@ class CaseCache:
         if case.case_id not in self._hashes:
             settings = self.recipe.image.model_dump(mode="json", exclude={"cache_gib"})
             masks = [
-                [mask.state.value, mask.values, mask.path and _fingerprint(mask.path)]
+                [mask.state.value, mask.values, mask.path and _fingerprint(mask.path), *mask.stamp]
                 for mask in case.masks
             ]
+            coarse = [self.recipe.segment.strict_coarse, self.recipe.segment.point_radius_px]
             images = [_fingerprint(path) for path in case.images]
             named = sorted(self.recipe.mask_values)
-            parts = [PREPARATION, settings, images, masks, named, case.spacing_mm]
+            parts = [PREPARATION, settings, images, masks, named, case.spacing_mm, *coarse]
             self._hashes[case.case_id] = hash_of(parts)
         return self._hashes[case.case_id]
+
+
+def _packed(target: torch.Tensor) -> torch.Tensor:
+    """A byte per pixel; the target itself if some of its pixels are soft."""
+    if ((target > 0) & (target < 1)).any():
+        return target
+    known = torch.where(target.isnan(), float(UNKNOWN), target)
+    return torch.where(target == BOX, float(IN_BOX), known).to(torch.uint8)
+
+
+def _unpacked(planes: torch.Tensor) -> torch.Tensor:
+    if planes.dtype != torch.uint8:
+        return planes.clone()
+    target = planes.to(torch.float32)
+    if (planes >= UNKNOWN).any():
+        target[planes == UNKNOWN] = torch.nan
+        target[planes == IN_BOX] = BOX
+    return target
+
+
+def _count(plane: torch.Tensor) -> tuple[int, int] | None:
+    """Positive pixels and known ones of a packed target; None if nothing is known."""
+    target = _unpacked(plane)
+    n_known = plane.numel() - int(target.isnan().sum())
+    if not n_known:
+        return None
+    return int((target > 0.5).sum()) + int((target == BOX).any()), n_known
 
 
 def _fingerprint(path: Path) -> list[Any]:

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from segclf.core.randomness import generator
+from segclf.core.records import BOX
 
 CANDIDATES = 16
 """Positive pixels that are drawn; the first that the affine change leaves in the field is used."""
@@ -36,7 +37,8 @@ def draw_window(
 
     With probability `foreground_share` a window of a case with a positive pixel is centred on
     one, up to a quarter of the window beside it: first a finding is drawn, so that large ones do
-    not crowd out small ones, then one of its pixels. Other windows lie anywhere.
+    not crowd out small ones, then one of its pixels. Pixels inside boxes count as positive, and
+    soft ones above one half. Other windows lie anywhere.
 
     Args:
         target: (finding, *space) before the affine change.
@@ -64,7 +66,8 @@ def _positive_pixel(
     target: np.ndarray, matrix: np.ndarray | None, random: np.random.Generator
 ) -> np.ndarray | None:
     """Where a random positive pixel lies after the affine change; None if there is none."""
-    found = [pixels for plane in target if len(pixels := np.flatnonzero(plane == 1.0))]
+    is_positive = (target > 0.5) | (target == BOX)
+    found = [pixels for plane in is_positive if len(pixels := np.flatnonzero(plane))]
     if not found:
         return None
     pixels = found[random.integers(len(found))]
@@ -73,11 +76,44 @@ def _positive_pixel(
     places = np.stack(np.unravel_index(chosen, target.shape[1:]), axis=1).astype(np.float64)
     if matrix is None:
         return places[0]
-    middle = (shape - 1) / 2
-    inverse = np.linalg.inv(matrix)
-    moved = (places - middle) @ inverse[:-1, :-1].T + inverse[:-1, -1] + middle
+    moved = _moved(places, matrix, shape)
     is_inside = ((moved > -0.5) & (moved < shape - 0.5)).all(axis=1)
     return moved[np.argmax(is_inside)]
+
+
+def _moved(places: np.ndarray, matrix: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Where pixels (pixel, axis) lie after the affine change."""
+    middle = (shape - 1) / 2
+    inverse = np.linalg.inv(matrix)
+    return (places - middle) @ inverse[:-1, :-1].T + inverse[:-1, -1] + middle
+
+
+def keep_whole_boxes(
+    before: torch.Tensor, after: torch.Tensor, matrix: np.ndarray | None, window: Window
+) -> torch.Tensor:
+    """`after` with the boxes of a finding not known if one of them was cut.
+
+    The positive pixel that a box promises may be in the part that is no longer there.
+
+    Args:
+        before: (finding, *space) before the affine change and the crop.
+        after: (finding, *window).
+        matrix: The affine change; None for none.
+        window: The crop.
+    """
+    is_box = before == BOX
+    if not is_box.any():
+        return after
+    low = np.array(window.start)
+    high = low + window.size
+    for finding, plane in enumerate(is_box.numpy()):
+        places = np.argwhere(plane).astype(np.float64)
+        if matrix is not None:
+            places = _moved(places, matrix, np.array(before.shape[1:]))
+        if ((places < low - 0.5) | (places > high - 0.5)).any():
+            after = after.clone()
+            after[finding][after[finding] == BOX] = torch.nan
+    return after
 
 
 def cut(planes: torch.Tensor, window: Window) -> torch.Tensor:

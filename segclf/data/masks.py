@@ -1,4 +1,4 @@
-"""Mask files to one binary plane per finding; a plane that nobody knows is None."""
+"""Mask files to one plane per finding; a plane that nobody knows is None."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from segclf.core.errors import CaseError
-from segclf.core.records import Case, MaskSource, MaskState
+from segclf.core.records import Case, MaskKind, MaskSource, MaskState, with_truth_only
+from segclf.core.settings import SegmentSettings
 from segclf.data.about import about
-from segclf.io import read_mask
+from segclf.data.coarse import coarse_plane, soft_plane, uncertain_plane
+from segclf.io import read_image, read_mask
 
 
 def read_truth(case: Case, shape: tuple[int, ...]) -> tuple[np.ndarray | None, ...]:
     """Per finding, the drawn mask on the input image's own grid; None where it is not known.
+
+    A coarse mask and one that a network drew are no truth: None.
 
     Args:
         case: The case whose masks are read.
@@ -26,45 +30,77 @@ def read_truth(case: Case, shape: tuple[int, ...]) -> tuple[np.ndarray | None, .
             that nobody named (`mask_values`).
     """
     with about(case):
-        return finding_planes(case, shape, named=())
+        return finding_planes(with_truth_only(case), shape, named=())
 
 
 def finding_planes(
-    case: Case, shape: tuple[int, ...], *, named: Collection[int]
+    case: Case,
+    shape: tuple[int, ...],
+    *,
+    named: Collection[int],
+    settings: SegmentSettings = SegmentSettings(),  # noqa: B008 (frozen)
 ) -> tuple[np.ndarray | None, ...]:
-    """`read_truth` that also refuses values outside `named` and the findings' own values."""
+    """What is learned from the masks of a case, on the input image's own grid.
+
+    Args:
+        case: The case whose masks are read.
+        shape: Spatial shape of the input image.
+        named: If not empty, integer maps may hold these values and those of the findings only.
+        settings: Radius of point masks, and whether coarse masks are taken as full ones.
+
+    Returns:
+        Per finding (*shape) uint8 of 0 and 1 from a full mask, float32 from a coarse one (see
+        `Sample.target`), or None.
+    """
     drawn: dict[Path, np.ndarray] = {}
-    for source in case.masks:
-        if source.state is MaskState.DRAWN and source.path is not None:
+    planes: list[np.ndarray | None] = []
+    for source, label in zip(case.masks, case.labels, strict=True):
+        if source.state is MaskState.UNKNOWN:
+            planes.append(None)
+        elif source.state is MaskState.EMPTY or source.path is None:
+            planes.append(np.zeros(shape, dtype=np.uint8))
+        elif source.kind in (MaskKind.UNCERTAIN, MaskKind.SOFT):
+            planes.append(_read_predicted(source.path, source.kind, shape))
+        else:
             if source.path not in drawn:
                 drawn[source.path] = _read(source.path, shape)
             _check_values(drawn[source.path], source, named)
-    return tuple(_plane(source, drawn, shape) for source in case.masks)
+            plane = _plane(source, drawn[source.path])
+            if source.kind is not MaskKind.FULL and not settings.strict_coarse:
+                radius_px = settings.point_radius_px
+                plane = coarse_plane(plane, source, point_radius_px=radius_px, label=label)
+            planes.append(plane)
+    return tuple(planes)
 
 
-def _plane(
-    source: MaskSource, drawn: dict[Path, np.ndarray], shape: tuple[int, ...]
-) -> np.ndarray | None:
-    if source.state is MaskState.UNKNOWN:
-        return None
-    if source.state is MaskState.EMPTY or source.path is None:
-        return np.zeros(shape, dtype=np.uint8)
-    values = drawn[source.path]
+def _plane(source: MaskSource, values: np.ndarray) -> np.ndarray:
     plane = values > 0 if source.values is None else np.isin(values, source.values)
     return plane.astype(np.uint8)
 
 
+def _read_predicted(path: Path, kind: MaskKind, shape: tuple[int, ...]) -> np.ndarray:
+    if kind is MaskKind.UNCERTAIN:
+        return uncertain_plane(_read(path, shape), path)
+    values = read_image(path).array
+    _check_shape(path, values.shape[1:], shape)
+    return soft_plane(values, path)
+
+
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     values = read_mask(path).array
-    if values.shape != shape:
+    _check_shape(path, values.shape, shape)
+    return values
+
+
+def _check_shape(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    if found != shape:
         raise CaseError(
             "shape_mismatch",
-            f"the mask has shape {values.shape}, the image {shape}.",
+            f"the mask has shape {found}, the image {shape}.",
             where=f"mask {path.name}",
             expected="a mask on the grid of its image",
             fix="export the mask at the size of the image",
         )
-    return values
 
 
 def _check_values(values: np.ndarray, source: MaskSource, named: Collection[int]) -> None:

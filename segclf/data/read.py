@@ -13,7 +13,7 @@ from segclf.data.about import about
 from segclf.data.checks import check_feeding
 from segclf.data.intensity import scale_intensity
 from segclf.data.masks import finding_planes
-from segclf.data.resize import prepared_shape, resize_image, resize_mask
+from segclf.data.resize import prepared_shape, resize_image, resize_target
 from segclf.data.sample import Sample
 from segclf.io import Picture, probe, read_image
 
@@ -43,7 +43,9 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
         image = torch.from_numpy(np.ascontiguousarray(native))
         image = scale_intensity(resize_image(image, size), recipe.image)
         named = recipe.mask_values
-        planes = finding_planes(case, shape, named=named) if with_target else ()
+        planes = (
+            finding_planes(case, shape, named=named, settings=recipe.segment) if with_target else ()
+        )
         return Sample(
             image=image,
             target=_target(planes, size),
@@ -58,7 +60,7 @@ def _target(planes: tuple[np.ndarray | None, ...], size: tuple[int, ...]) -> tor
     target = np.full((len(planes), *size), np.nan, dtype=np.float32)
     for index, plane in enumerate(planes):
         if plane is not None:
-            target[index] = plane if plane.shape == size else resize_mask(plane, size)
+            target[index] = plane if plane.shape == size else resize_target(plane, size)
     return torch.from_numpy(target)
 
 

@@ -7,6 +7,7 @@ import torch
 from monai.transforms.spatial.array import Resize
 from scipy import ndimage
 
+from segclf.core.records import BOX
 from segclf.core.settings import ImageSettings
 
 
@@ -52,6 +53,33 @@ def resize_image(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         )
     mode = "bilinear" if len(shape) == 2 else "trilinear"
     return torch.as_tensor(Resize(shape, mode=mode)(image)).as_subclass(torch.Tensor)
+
+
+def resize_target(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """One finding's target on the grid of `shape`, of whatever kind of mask.
+
+    Full masks and the foreground and boxes of coarse ones go through `resize_mask`. A pixel that
+    touches one that is not known, and is not foreground, is not known: so that what is not known
+    never becomes background. Soft truth is averaged over the area of the new pixel.
+
+    Args:
+        plane: (*space) uint8 of 0 and 1, or float32 as `Sample.target`.
+        shape: Spatial shape of the result.
+    """
+    if plane.dtype == np.uint8:
+        return resize_mask(plane, shape)
+    if ((plane > 0) & (plane < 1)).any():
+        return _in_two_steps(plane, shape)
+    target = resize_mask((plane == BOX).astype(np.uint8), shape) * np.float32(BOX)
+    target[_in_two_steps(np.isnan(plane), shape) > 0] = np.nan
+    target[resize_mask((plane == 1).astype(np.uint8), shape) == 1] = 1
+    return target
+
+
+def _in_two_steps(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Mean over the area where axes shrink, then the nearest pixel where they grow."""
+    smaller = tuple(min(old, new) for old, new in zip(plane.shape, shape, strict=True))
+    return _resized(_resized(plane, smaller, mode="area"), shape, mode="nearest-exact")
 
 
 def resize_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -13,8 +13,9 @@ class Sample:
     image: torch.Tensor
     """(channel, *space) float32, resized and intensity-scaled."""
     target: torch.Tensor
-    """(finding, *space) float32 on the grid of `image`: 1, 0, or a whole plane of NaN where the
-    mask of that finding is not known."""
+    """(finding, *space) float32 on the grid of `image`: 1, 0, between for soft truth, NaN where
+    nothing is known (of a pixel, or the whole plane), -1 inside boxes: not known, but of these
+    pixels of one finding at least one is positive."""
     label: torch.Tensor
     """(finding,) float32: 1, 0, or NaN for not known."""
     spacing_mm: tuple[float, ...] | None
@@ -33,7 +34,7 @@ class Batch:
     image: torch.Tensor
     """(case, channel, *space) float32."""
     target: torch.Tensor
-    """(case, finding, *space) float32; NaN planes are unknown masks."""
+    """(case, finding, *space) float32, as `Sample.target`."""
     label: torch.Tensor
     """(case, finding) float32; NaN is an unknown label."""
     case_id: list[str]

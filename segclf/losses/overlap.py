@@ -9,6 +9,9 @@ from torch import Tensor
 
 from segclf.losses.pixelwise import ce
 
+KINDS = (False, True)
+"""Of truth: hard (every pixel 0 or 1), soft."""
+
 
 def dice(logits: Tensor, target: Tensor, *, exclusive: bool, batch: bool = True) -> Tensor:
     """Dice loss 1 - 2 TP / (P + T), averaged over findings; 0 if nothing is known.
@@ -32,19 +35,24 @@ def dice(logits: Tensor, target: Tensor, *, exclusive: bool, batch: bool = True)
     near zero, then one that outweighs every lesion. Here its loss is the mean probability of the
     known pixels, as gentle as cross-entropy. Unknown pixels count neither in TP, P nor T.
 
+    Soft truth (a sum over a pixel with a target between 0 and 1) takes TP as the sum of the
+    smaller of probability and target, which is the same for 0 and 1 and, unlike their product, is
+    best where both are equal.
+
     Args:
         logits: `(batch, finding, *space)`, with background as first output if exclusive; Dice is
             that of the findings, background has none.
-        target: `(batch, finding, *space)`: 1, 0, or NaN where not known.
+        target: `(batch, finding, *space)`: from 0 to 1, NaN at each pixel that is not known.
         exclusive: Findings exclude each other at a pixel.
         batch: Sum areas over the batch before dividing.
 
     Source:
+        Wang et al., "Dice semimetric losses", MICCAI 2023, for soft truth.
         Milletari et al., "V-Net", 3DV 2016, without squares; Isensee et al., "nnU-Net", Nature
         Methods 18 (2021) for the sums over a batch.
     """
-    overlap = DiceLoss(batch=batch, reduction="none")
-    return _averaged(overlap, logits, target, exclusive=exclusive, batch=batch)
+    hard, soft = (DiceLoss(batch=batch, reduction="none", soft_label=is_soft) for is_soft in KINDS)
+    return _averaged(hard, soft, logits, target, exclusive=exclusive, batch=batch)
 
 
 def tversky(
@@ -59,12 +67,12 @@ def tversky(
     """Tversky loss 1 - TP / (TP + alpha FP + beta FN), averaged over findings.
 
     0 if nothing is known. Missed pixels cost more than false ones by default, since a small lesion
-    that is missed altogether changes the image's label. Empty targets, sums over the batch and
-    unknown findings are treated as in `dice`.
+    that is missed altogether changes the image's label. Empty targets, sums over the batch,
+    unknown pixels and soft truth are treated as in `dice`.
 
     Args:
         logits: `(batch, finding, *space)`, with background as first output if exclusive.
-        target: `(batch, finding, *space)`: 1, 0, or NaN where not known.
+        target: `(batch, finding, *space)`: from 0 to 1, NaN at each pixel that is not known.
         exclusive: Findings exclude each other at a pixel.
         batch: Sum areas over the batch before dividing.
         alpha: Weight of false positive pixels.
@@ -74,8 +82,11 @@ def tversky(
         Salehi et al., "Tversky loss function for image segmentation using 3D fully convolutional
         deep networks", MLMI 2017; alpha and beta as found best there for small lesions.
     """
-    overlap = TverskyLoss(alpha=alpha, beta=beta, batch=batch, reduction="none")
-    return _averaged(overlap, logits, target, exclusive=exclusive, batch=batch)
+    hard, soft = (
+        TverskyLoss(alpha=alpha, beta=beta, batch=batch, reduction="none", soft_label=is_soft)
+        for is_soft in KINDS
+    )
+    return _averaged(hard, soft, logits, target, exclusive=exclusive, batch=batch)
 
 
 def dice_ce(
@@ -91,7 +102,7 @@ def dice_ce(
 
     Args:
         logits: `(batch, finding, *space)`, with background as first output if exclusive.
-        target: `(batch, finding, *space)`: 1, 0, or NaN where not known.
+        target: `(batch, finding, *space)`: from 0 to 1, NaN at each pixel that is not known.
         exclusive: Findings exclude each other at a pixel.
         batch: Sum areas over the batch before dividing, see `dice`.
         dice_weight: Factor of the Dice loss.
@@ -103,7 +114,8 @@ def dice_ce(
 
 
 def _averaged(
-    overlap: Callable[[Tensor, Tensor], Tensor],
+    hard: Callable[[Tensor, Tensor], Tensor],
+    soft: Callable[[Tensor, Tensor], Tensor],
     logits: Tensor,
     target: Tensor,
     *,
@@ -118,7 +130,9 @@ def _averaged(
     space = tuple(range(2, target.ndim))
     areas = (0, *space) if batch else space
     n_known = known.sum(areas)
-    loss = overlap(probability, truth).reshape(n_known.shape)
+    loss = hard(probability, truth).reshape(n_known.shape)
+    is_soft = ((truth > 0) & (truth < 1)).any(areas)
+    loss = torch.where(is_soft, soft(probability, truth).reshape(n_known.shape), loss)
     loss = torch.where(truth.sum(areas) > 0, loss, probability.sum(areas) / n_known.clamp_min(1))
     is_known = n_known > 0
     return (loss * is_known).sum() / is_known.sum().clamp_min(1)

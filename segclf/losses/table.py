@@ -9,6 +9,7 @@ from torch import Tensor
 from segclf.core.catalog import lookup, unknown_name
 from segclf.core.config import LossSettings
 from segclf.core.errors import ConfigError
+from segclf.losses.box import box_loss, without_boxes
 from segclf.losses.overlap import dice, dice_ce, tversky
 from segclf.losses.pixelwise import ce, focal
 
@@ -28,7 +29,8 @@ def build_loss(settings: LossSettings, *, exclusive: bool) -> Callable[[Tensor, 
     """The loss of a recipe as a function `(logits, target) -> scalar`.
 
     It computes in float32 whatever the precision of the training step. It never waits for the
-    device: whether something is known is decided by weights, not by branches.
+    device: whether something is known is decided by weights, not by branches. Where the target is
+    -1 (inside boxes), the loss sees nothing known, and `box_loss` is added.
 
     Args:
         settings: Name and options.
@@ -51,9 +53,10 @@ def build_loss(settings: LossSettings, *, exclusive: bool) -> Callable[[Tensor, 
         with torch.autocast(logits.device.type, enabled=False):
             # float64 stays what it is
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            return function(
-                logits, target.to(logits.dtype), exclusive=exclusive, **settings.options
-            )
+            target = target.to(logits.dtype)
+            of_boxes = box_loss(logits, target, exclusive=exclusive)
+            pixels = without_boxes(target)
+            return function(logits, pixels, exclusive=exclusive, **settings.options) + of_boxes
 
     return loss
 

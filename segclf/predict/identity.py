@@ -90,7 +90,8 @@ def input_hash(cases: Sequence[Case]) -> str:
 
 def _case_stamp(case: Case) -> list[Any]:
     masks = [
-        [mask.state.value, mask.values, mask.path and _file_stamp(mask.path)] for mask in case.masks
+        [mask.state.value, mask.values, mask.path and _file_stamp(mask.path), *mask.stamp]
+        for mask in case.masks
     ]
     images = [_file_stamp(path) for path in case.images]
     return [case.case_id, images, masks, case.spacing_mm]

@@ -24,8 +24,8 @@ def measure_masks(
     """Measures `(case, finding, measure)` of whole validation images, see `training.MEASURES`.
 
     The score is the mean pixel probability, whose AUROC selects the weights. A pixel is predicted
-    above a probability of 0.5. A case whose label is not known but whose mask is gets its label
-    from the mask.
+    above a probability of 0.5. Pixels that are not known count nowhere. A case whose label is not
+    known gets it from its mask: 1 if a known pixel is positive, 0 if all are known and none is.
 
     Args:
         network: In evaluation mode.
@@ -42,10 +42,12 @@ def measure_masks(
     )
     logits = finding_logits(raw, recipe.exclusive).flatten(2)
     target = batch.target.flatten(2)
-    unknown = target[:, :, 0].isnan()
-    true, predicted = target > 0.5, logits > 0
+    known = target >= 0  # neither NaN nor inside a box
+    unknown = ~known.any(2)
+    true, predicted = target > 0.5, (logits > 0) & (known | unknown[..., None])
     true_px = _count(true).masked_fill(unknown, torch.nan)
-    label = torch.where(batch.label.isnan(), (true_px > 0).float(), batch.label)
+    from_mask = (true_px > 0).float().masked_fill((true_px == 0) & ~known.all(2), torch.nan)
+    label = torch.where(batch.label.isnan(), from_mask, batch.label)
     label = label.masked_fill(batch.label.isnan() & unknown, torch.nan)
     columns = [
         loss(raw, batch.target).expand(true_px.shape),
@@ -65,18 +67,20 @@ def _count(mask: Tensor) -> Tensor:
 def pixel_prior(
     cases: Sequence[Case], cache: CaseCache, findings: Sequence[str]
 ) -> tuple[float, ...]:
-    """Share of positive pixels per finding, over the known masks of `cases`.
+    """Share of positive pixels per finding, over the known pixels of `cases`.
+
+    The pixels inside the boxes of a case count with one positive among them, which they promise.
 
     Raises:
         DataError: A finding has no positive pixel in any known mask.
     """
     n_positive, n_px = [0] * len(findings), [0] * len(findings)
     for case in cases:
-        size = cache.get(case).image[0].numel()
-        for finding, positive in enumerate(cache.foreground_px(case)):
-            if positive is not None:
+        counts = zip(cache.foreground_px(case), cache.known_px(case), strict=True)
+        for finding, (positive, known) in enumerate(counts):
+            if positive is not None and known is not None:
                 n_positive[finding] += positive
-                n_px[finding] += size
+                n_px[finding] += known
     for name, positive, total in zip(findings, n_positive, n_px, strict=True):
         if not positive:
             cause = "its known masks are all empty" if total else "none of its masks is known"

@@ -18,7 +18,7 @@ from segclf.core.atomic import write_text
 from segclf.core.config import Recipe
 from segclf.core.errors import DataError, StoppedError
 from segclf.core.randomness import seed_of
-from segclf.core.records import Case
+from segclf.core.records import Case, with_truth_only
 from segclf.data import Batch, CaseCache, Plan, eval_batches, prepare_cases, train_batches
 from segclf.training.identity import Identity, claim_folder, identity_of
 from segclf.training.measures import MEASURES
@@ -63,7 +63,8 @@ def begin_training(
 ) -> Prepared | None:
     """Claim `folder` and read every case; None if the training in it has already ended.
 
-    Cases that cannot be used are listed in `quarantine.jsonl`.
+    Cases that cannot be used are listed in `quarantine.jsonl`. In validation cases only masks that
+    are truth are known: no coarse mask, and none of a network.
 
     Args:
         train: Training cases.
@@ -93,6 +94,7 @@ def begin_training(
         val=val,
         fold=fold,
     )
+    val = [with_truth_only(case) for case in val]
     identity |= facts or {}
     if claim_folder(folder, identity, resume=resume):
         return None

@@ -6,6 +6,7 @@ import pytest
 
 from segclf.core.config import Recipe, assign, load_recipe, make_recipe, recipe_yaml
 from segclf.core.errors import ConfigError
+from segclf.core.sameness import flat_settings
 from segclf.core.strict_yaml import parse_yaml
 
 
@@ -213,3 +214,11 @@ def test_every_setting_of_the_recipe_is_explained():
     texts = dict(settings_of(Recipe))
     assert len(texts) > 80
     assert [name for name, text in texts.items() if not text] == []
+
+
+def test_settings_that_came_later_count_only_where_they_are_used():
+    plain = flat_settings(Recipe(), ["segment"])
+    assert "segment.strict_coarse" not in plain
+    assert "segment.patch_px" in plain
+    used = make_recipe({"segment": {"strict_coarse": True}}, where="test")
+    assert flat_settings(used, ["segment"]) == plain | {"segment.strict_coarse": True}

@@ -12,7 +12,8 @@ MAP = np.array([[0, 1, 2], [2, 2, 0]], dtype=np.uint8)
 
 def test_the_three_states_are_a_plane_zeros_and_none(write_case):
     mask = np.array([[0, 255, 0], [0, 0, 255]], dtype=np.uint8)
-    case = write_case("a", IMAGE, masks=(mask, MaskState.EMPTY, MaskState.UNKNOWN))
+    states = (mask, MaskState.EMPTY, MaskState.UNKNOWN)
+    case = write_case("a", IMAGE, masks=states, labels=(1.0, 0.0, float("nan")))
     drawn, empty, unknown = read_truth(case, (2, 3))
     np.testing.assert_array_equal(drawn, [[0, 1, 0], [0, 0, 1]])
     assert drawn.dtype == np.uint8
