@@ -1,5 +1,6 @@
 """Mask files to one plane per finding; a plane that nobody knows is None."""
 
+import math
 from collections.abc import Collection
 from pathlib import Path
 
@@ -54,7 +55,10 @@ def finding_planes(
     """
     drawn: dict[Path, np.ndarray] = {}
     planes: list[np.ndarray | None] = []
-    for source, label in zip(case.masks, case.labels, strict=True):
+    # a classifier of class columns has other labels than those of the findings
+    is_of_findings = len(case.labels) == len(case.masks)
+    labels = case.labels if is_of_findings else (math.nan,) * len(case.masks)
+    for source, label in zip(case.masks, labels, strict=True):
         if source.state is MaskState.UNKNOWN:
             planes.append(None)
         elif source.state is MaskState.EMPTY or source.path is None:
