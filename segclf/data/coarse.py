@@ -90,31 +90,6 @@ def uncertain_plane(values: np.ndarray, path: Path) -> np.ndarray:
     return np.where(values == 2, np.nan, values).astype(np.float32)
 
 
-def soft_plane(values: np.ndarray, path: Path) -> np.ndarray:
-    """Probabilities from 8- or 16-bit gray (value / maximum of the type) or real numbers.
-
-    Args:
-        values: (channel, *space) as the file stores them.
-        path: For the message.
-
-    Raises:
-        CaseError: `mask_values`: several channels, another type, or numbers beyond 0 to 1.
-    """
-    if len(values) == 1 and values.dtype in (np.uint8, np.uint16):
-        return (values[0] / np.iinfo(values.dtype).max).astype(np.float32)
-    is_real = len(values) == 1 and values.dtype.kind == "f"
-    if is_real and bool(((values >= 0) & (values <= 1)).all()):
-        return values[0].astype(np.float32)
-    raise CaseError(
-        "mask_values",
-        f"the mask of kind soft holds {len(values)} channels of {values.dtype}"
-        + (f" from {np.min(values):g} to {np.max(values):g}." if is_real else "."),
-        where=f"mask {path.name}",
-        expected="one channel: 8- or 16-bit gray, or real numbers from 0 to 1",
-        fix="write the probabilities again, or correct its mask_kind",
-    )
-
-
 def _distance(inside: np.ndarray) -> np.ndarray:
     """Of each pixel inside to the nearest one outside; what lies beyond the image is unknown."""
     if inside.all():

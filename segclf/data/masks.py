@@ -10,8 +10,8 @@ from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskKind, MaskSource, MaskState, with_truth_only
 from segclf.core.settings import SegmentSettings
 from segclf.data.about import about
-from segclf.data.coarse import coarse_plane, soft_plane, uncertain_plane
-from segclf.io import read_image, read_mask
+from segclf.data.coarse import coarse_plane, uncertain_plane
+from segclf.io import read_mask, read_soft_mask
 
 
 def read_truth(case: Case, shape: tuple[int, ...]) -> tuple[np.ndarray | None, ...]:
@@ -85,9 +85,9 @@ def _plane(source: MaskSource, values: np.ndarray) -> np.ndarray:
 def _read_predicted(path: Path, kind: MaskKind, shape: tuple[int, ...]) -> np.ndarray:
     if kind is MaskKind.UNCERTAIN:
         return uncertain_plane(_read(path, shape), path)
-    values = read_image(path).array
-    _check_shape(path, values.shape[1:], shape)
-    return soft_plane(values, path)
+    plane = read_soft_mask(path).array
+    _check_shape(path, plane.shape, shape)
+    return plane
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -22,6 +22,7 @@ from segclf.io.records import (
     check_size,
     decoding,
 )
+from segclf.io.soft import read_soft_mask
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -39,6 +40,7 @@ __all__ = [
     "probe",
     "read_image",
     "read_mask",
+    "read_soft_mask",
     "suffix_of",
     "turn_like",
     "write_image",

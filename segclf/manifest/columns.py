@@ -20,8 +20,9 @@ SINGLE = (
     "n_findings",
 )
 """Roles that one column plays."""
-FAMILIES = ("image", "mask", "label", "class")
+FAMILIES = ("mask_kind", "mask_source", "image", "mask", "label", "class")
 """Roles that a column plays for a channel, a finding or a head: `mask` or `mask_<finding>`."""
+TRUTH = ("mask_kind", "mask_source", "mask", "label", "class")
 DEFAULT_FINDING = "target"
 FROM_ANSWER = ("derived", "ignored")
 
@@ -42,6 +43,8 @@ class Layout:
     """Header of the integer map or class-valued mask of all findings."""
     labels: dict[str, str]
     classes: dict[str, str]
+    notes: dict[str, str]
+    """`mask_kind_<finding>` and `mask_source_<finding>` to their headers."""
     single: dict[str, str]
     metadata: tuple[str, ...] = ()
 
@@ -70,17 +73,22 @@ def resolve_columns(headers: Sequence[str], recipe: Recipe, *, need_truth: bool 
         shared_mask=_shared_mask(parts, findings, mapped, recipe),
         labels=_labels(parts, findings, mapped, recipe),
         classes={suffix: h for (role, suffix), h in parts.items() if role == "class" and suffix},
-        single={role: header for (role, _), header in parts.items() if role in SINGLE},
+        notes={
+            f"{role}_{finding}": header
+            for role in ("mask_kind", "mask_source")
+            for finding, header in _own(role, parts, findings, mapped).items()
+        },
+        single={role: h for (role, suffix), h in parts.items() if role in SINGLE and not suffix},
     )
     rest = [header for header in headers if header not in _used(layout)]
-    rest = [header for header in rest if (part_of(header) or ("", ""))[0] != "mask"]
+    rest = [header for header in rest if not (part_of(header) or ("",))[0].startswith("mask")]
     if recipe.mask_class and recipe.mask_class in headers and recipe.mask_class not in rest:
         rest.append(recipe.mask_class)
     return replace(layout, metadata=tuple(rest))
 
 
 def _used(layout: Layout) -> set[str | None]:
-    several = (layout.masks, layout.labels, layout.classes, layout.single)
+    several = (layout.masks, layout.labels, layout.classes, layout.notes, layout.single)
     headers = [header for group in several for header in group.values()]
     return {*layout.images, layout.shared_mask, *headers}
 
@@ -102,14 +110,14 @@ def _mapped(headers: Sequence[str], recipe: Recipe, *, need_truth: bool) -> dict
     for role, header in recipe.columns.items():
         part = part_of(role)
         if part is None or part == ("class", ""):
-            known = [*SINGLE, *FAMILIES[:3], *(f"{family}.NAME" for family in FAMILIES)]
+            known = [*SINGLE, "image", "mask", "label", *(f"{family}.NAME" for family in FAMILIES)]
             raise _config(unknown_name(role, known, kind="role"), f"columns.{role}")
-        is_truth = part[0] in ("mask", "label", "class")
+        is_truth = part[0] in TRUTH
         if header in headers:
             mapped[part] = header
         elif need_truth or not is_truth:
             raise missing_column(header, headers, where=f"columns.{role} = {header!r}")
-        of_finding = part[1] if part[0] in ("mask", "label") else ""
+        of_finding = part[1] if part[0] in TRUTH[:-1] else ""
         if of_finding and recipe.findings and of_finding not in recipe.findings:
             error = unknown_name(of_finding, recipe.findings, kind="finding")
             raise _config(error, f"columns.{role}")
@@ -133,7 +141,7 @@ def _named(headers: Sequence[str], mapped: dict[Part, str], recipe: Recipe) -> d
         part = part_of(header) if "." not in header else None
         if part is None or header in mapped.values() or header == recipe.mask_class:
             continue
-        if part[0] in ("mask", "label", "class") and recipe.roles.get(header) in FROM_ANSWER:
+        if part[0] in TRUTH and recipe.roles.get(header) in FROM_ANSWER:
             continue  # the recipe says that it is metadata
         named[part] = header
     return named

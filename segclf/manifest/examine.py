@@ -10,8 +10,9 @@ import numpy as np
 
 from segclf.core.config import Recipe
 from segclf.core.errors import CaseError
-from segclf.core.records import Case, MaskState
-from segclf.io import Picture, read_image, read_mask
+from segclf.core.records import Case, MaskKind, MaskSource, MaskState
+from segclf.io import Picture, read_image, read_mask, read_soft_mask
+from segclf.manifest.kinds import OF_PREDICTIONS
 from segclf.manifest.records import Problem, Severity
 
 AFFINE_TOLERANCE = 0.1
@@ -39,9 +40,9 @@ class Examined:
     digest: str | None = None
     """Of shape and pixels of all channels; None for an image of one single value."""
     area_px: tuple[float, ...] = ()
-    """Positive pixels per finding; NaN where the mask is not known."""
+    """Positive pixels per finding; NaN where the mask is not known, coarse, or of a network."""
     value_px: tuple[tuple[int, int], ...] = ()
-    """Pixel value above 0, number of pixels, over all mask files."""
+    """Pixel value above 0, number of pixels, over all mask files that are truth."""
     n_masks: int = 0
     n_masks_255: int = 0
     """Mask files that are read, and how many of them hold 255 for 'positive'."""
@@ -51,15 +52,22 @@ def examine(job: Job, recipe: Recipe, findings: Sequence[str]) -> Examined:
     """Everything that `segclf check` wants to know of one case; no error escapes."""
     notes = _Notes(job.row, job.case.case_id)
     image = _examine_images(job.case, notes)
-    masks = {path: _examine_mask(path, image, notes) for path in job.mask_files}
+    kinds = {s.path: s for s in job.case.masks if s.path and s.state is MaskState.DRAWN}
+    masks = {path: _examine_mask(path, kinds.get(path), image, notes) for path in job.mask_files}
     if image is not None:
-        _check_values(job, masks, recipe, notes)
+        _check_values(job, masks, kinds, recipe, notes)
     areas = _areas(job.case, masks, image)
     if recipe.mask_class is None:
         _check_labels(job.case, areas, findings, notes)
+    _check_marks(job.case, areas, notes)
     if recipe.exclusive:
         _check_overlap(job.case, masks, notes)
-    read = {path: mask for path, mask in masks.items() if mask is not None}
+    areas = tuple(
+        area if source.is_truth else np.nan
+        for area, source in zip(areas, job.case.masks, strict=True)
+    )
+    untrue = {path for path, source in kinds.items() if not source.is_truth}
+    read = {p: mask for p, mask in masks.items() if mask is not None and p not in untrue}
     values = Counter[int]()
     for mask in read.values():
         values.update(_value_counts(mask))
@@ -121,15 +129,19 @@ def _examine_images(case: Case, notes: _Notes) -> Picture | None:
     return Picture(array, first.spacing_mm, first.affine)
 
 
-def _examine_mask(path: Path, image: Picture | None, notes: _Notes) -> np.ndarray | None:
+def _examine_mask(
+    path: Path, source: MaskSource | None, image: Picture | None, notes: _Notes
+) -> np.ndarray | None:
+    """Its integers; None also for one of probabilities, which has no area."""
+    is_soft = source is not None and source.kind is MaskKind.SOFT
     try:
-        mask = read_mask(path)
+        mask = read_soft_mask(path) if is_soft else read_mask(path)
     except CaseError as error:
         notes.add_error("mask", error)
         return None
     if image is not None and not _agree(path, mask, image, "mask", notes):
         return None
-    return mask.array
+    return None if is_soft else mask.array
 
 
 def _agree(path: Path, picture: Picture, image: Picture, field: str, notes: _Notes) -> bool:
@@ -172,7 +184,11 @@ def _same_spacing(path: Path, picture: Picture, image: Picture, field: str, note
 
 
 def _check_values(
-    job: Job, masks: dict[Path, np.ndarray | None], recipe: Recipe, notes: _Notes
+    job: Job,
+    masks: dict[Path, np.ndarray | None],
+    kinds: dict[Path, MaskSource],
+    recipe: Recipe,
+    notes: _Notes,
 ) -> None:
     """Refuse pixel values that nobody named."""
     mapped = {
@@ -186,6 +202,8 @@ def _check_values(
         present = {0, *_value_counts(mask)}
         if path in mapped:
             is_fine, expected = present <= {0, *recipe.mask_values}, "the values of mask_values"
+        elif path in kinds and kinds[path].kind is MaskKind.UNCERTAIN:
+            is_fine, expected = present <= {0, 1, 2}, "0 background, 1 foreground, 2 not known"
         else:
             is_fine, expected = present <= {0, 1} or present <= {0, 255}, "0 and 1, or 0 and 255"
         if not is_fine:
@@ -219,6 +237,8 @@ def _check_labels(
     for finding, label, area, source in zip(findings, case.labels, areas, case.masks, strict=True):
         if source.state is not MaskState.DRAWN or np.isnan(area) or np.isnan(label):
             continue
+        if source.is_pseudo or source.kind in OF_PREDICTIONS:
+            continue  # a network may be wrong; nobody has to correct it
         if (area > 0) != (label == 1):
             drawn = f"{area:.0f} pixels are drawn" if area else "the mask is empty"
             notes.add(
@@ -229,11 +249,21 @@ def _check_labels(
             )  # fmt: skip
 
 
+def _check_marks(case: Case, areas: tuple[float, ...], notes: _Notes) -> None:
+    for area, label, source in zip(areas, case.labels, case.masks, strict=True):
+        if source.kind in (MaskKind.POINT, MaskKind.BOX) and area == 0 and label != 0:
+            notes.add(
+                "mask", "empty_coarse_mask", f"the mask of kind {source.kind} has no pixel.",
+                f"at least one {source.kind}, or label 0",
+                "draw it, set the label to 0, or leave the mask cell blank",
+            )  # fmt: skip
+
+
 def _check_overlap(case: Case, masks: dict[Path, np.ndarray | None], notes: _Notes) -> None:
     total: np.ndarray | None = None
     for source in case.masks:
         mask = masks.get(source.path) if source.path else None
-        if mask is not None and source.state is MaskState.DRAWN:
+        if mask is not None and source.state is MaskState.DRAWN and source.kind is MaskKind.FULL:
             positive = mask > 0 if source.values is None else np.isin(mask, source.values)
             total = positive.astype(np.uint8) if total is None else total + positive
     n_px = 0 if total is None else int((total > 1).sum())

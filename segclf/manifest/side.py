@@ -10,7 +10,8 @@ from segclf.manifest.cells import Column
 from segclf.manifest.columns import part_of
 from segclf.manifest.sources import Texts
 
-FIXED = ("case_id", "patient_id", "split", "fold", "volume_id", "slice_index", "spacing_mm")
+ID = "case_id"
+FIXED = (ID, "patient_id", "split", "fold", "volume_id", "slice_index", "spacing_mm")
 """What a side table may not change: which case it is, and where it belongs."""
 
 
@@ -61,10 +62,10 @@ def overlay(
     Raises:
         DataError: An id is unknown or stands twice, or a column may not be changed.
     """
-    if "case_id" not in side.columns:
+    if ID not in side.columns:
         raise _bad_side(path, "it has no column case_id.", "a case_id in each row")
     place = {case_id: index for index, case_id in enumerate(ids)}
-    side_ids = side.columns["case_id"]
+    side_ids = side.columns[ID]
     for case_id in side_ids:
         if case_id not in place:
             wrong = f"the case {case_id!r} is not in the manifest."
@@ -74,7 +75,7 @@ def overlay(
         raise _bad_side(path, f"the case {twice!r} stands twice.", "each id once")
     cells.folders.append(path.resolve().parent)
     for header, texts in side.columns.items():
-        if header == "case_id":
+        if header == ID:
             continue
         name = _canonical_name(header, path, findings)
         blank = [""] * len(ids)
@@ -85,13 +86,35 @@ def overlay(
             if text:
                 column[place[case_id]] = text
                 folder_of[place[case_id]] = len(cells.folders) - 1
+    _bring_kinds(cells, [place[case_id] for case_id in side_ids], side, path, findings)
+
+
+def _bring_kinds(
+    cells: Cells, places: list[int], side: Texts, path: Path, findings: tuple[str, ...]
+) -> None:
+    """A mask of a side table has the kind and source that stand beside it, or the default ones.
+
+    What the manifest says of the mask that it replaces does not hold for it.
+    """
+    texts = {_canonical_name(h, path, findings): t for h, t in side.columns.items() if h != ID}
+    blank, unset = [""] * len(places), [""] * len(cells.rows)
+    for finding in findings:
+        for role, default in (("mask_kind", "full"), ("mask_source", "drawn")):
+            name = f"{role}_{finding}"
+            beside = zip(texts.get(name, blank), texts.get(role, blank), strict=True)
+            filled = texts.get(f"mask_{finding}", blank)
+            for i, mask, (own, plain) in zip(places, filled, beside, strict=True):
+                now = cells.texts.get(name, unset)[i] or cells.texts.get(role, unset)[i] or default
+                if mask and now != (own or plain or default):
+                    cells.headers.setdefault(name, name)
+                    cells.texts.setdefault(name, list(unset))[i] = own or plain or default
 
 
 def _canonical_name(header: str, path: Path, findings: tuple[str, ...]) -> str:
     role, suffix = part_of(header) or ("", "")
     if header in FIXED or role == "image":
         raise _bad_side(path, f"it holds the column {header!r}.", "masks, labels or metadata")
-    if role in ("mask", "label"):
+    if role in ("mask", "label") or (role in ("mask_kind", "mask_source") and suffix):
         suffix = suffix or (findings[0] if len(findings) == 1 else "")
         if suffix not in findings:
             expected = f"{role}_<finding> for {', '.join(findings)}"

@@ -44,17 +44,28 @@ def summarize_table(table: CaseTable, seen: Sequence[Examined]) -> dict[str, Any
 
 def _metadata(table: CaseTable) -> list[str]:
     labels = {f"label_{finding}" for finding in table.findings}
-    return [str(c) for c in table.frame.columns if c not in STRUCTURE and c not in labels]
+    of_masks = ("mask_kind_", "mask_source_")
+    return [
+        str(c)
+        for c in table.frame.columns
+        if c not in STRUCTURE and c not in labels and not str(c).startswith(of_masks)
+    ]
 
 
 def _findings(table: CaseTable, seen: Sequence[Examined]) -> dict[str, Any]:
-    """Per finding: known labels, prevalence among cases and patients, mask states, areas."""
+    """Per finding: known labels, prevalence, mask states and kinds, areas.
+
+    Masks of networks are counted apart from those of people, and have no part in areas.
+    """
     patients = patient_labels(table)
     result = {}
     for k, finding in enumerate(table.findings):
         labels = np.array([case.labels[k] for case in table.cases])
         by_patient = np.array([labels[k] for labels in patients.values()])
-        states = Counter(case.masks[k].state for case in table.cases)
+        sources = [case.masks[k] for case in table.cases]
+        states = Counter(source.state for source in sources if not source.is_pseudo)
+        kinds = Counter(s.kind for s in sources if s.state is MaskState.DRAWN and not s.is_pseudo)
+        pseudo = Counter(s.kind for s in sources if s.is_pseudo)
         result[finding] = {
             "n_positive": int((labels == 1).sum()),
             "n_negative": int((labels == 0).sum()),
@@ -64,6 +75,8 @@ def _findings(table: CaseTable, seen: Sequence[Examined]) -> dict[str, Any]:
             "n_negative_patients": int((by_patient == 0).sum()),
             "prevalence_patients": _share(by_patient),
             "masks": {state.value: states[state] for state in MaskState},
+            "mask_kinds": {kind.value: n for kind, n in sorted(kinds.items())},
+            "pseudo_masks": {kind.value: n for kind, n in sorted(pseudo.items())},
             "area_fraction": _areas(k, seen),
         }
     return result

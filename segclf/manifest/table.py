@@ -15,6 +15,7 @@ from segclf.io import suffix_of
 from segclf.manifest.cells import Column, parse_counts, parse_ids, parse_spacings
 from segclf.manifest.columns import Layout, missing_column, near, resolve_columns
 from segclf.manifest.frame import parsed_frame
+from segclf.manifest.kinds import with_kinds
 from segclf.manifest.masks import mask_sources, named_files, required_files
 from segclf.manifest.records import CaseTable, Problem, data_error
 from segclf.manifest.side import Cells, named_side_tables, overlay
@@ -177,7 +178,7 @@ def _canonical(raw: Texts, layout: Layout, root: Path) -> Cells:
     headers |= {"mask": layout.shared_mask} if layout.shared_mask else {}
     headers |= {f"label_{finding}": header for finding, header in layout.labels.items()}
     headers |= {f"class_{head}": header for head, header in layout.classes.items()}
-    headers |= layout.single
+    headers |= layout.notes | layout.single
     computed = {"case_id", "patient_id", *(f"label_{finding}" for finding in layout.findings)}
     for header in layout.metadata:
         if headers.get(header) != header:  # a class column may be metadata as well
@@ -222,6 +223,7 @@ def _cases(
     files = named_files(cells, layout.findings, problems)
     labels = frame[[f"label_{finding}" for finding in layout.findings]].to_numpy(dtype=float)
     masks = mask_sources(files, labels, categories, layout.findings, recipe)
+    masks = with_kinds(masks, cells, layout.findings, problems)
     spacings: list[tuple[float, ...] | None] = [None] * n_rows
     if "spacing_mm" in cells.texts:
         spacings = parse_spacings(cells.column("spacing_mm"), recipe.image.spatial_dims, problems)

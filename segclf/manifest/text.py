@@ -109,6 +109,12 @@ def _finding_lines(finding: str, found: dict[str, Any]) -> list[str]:
         f"{percent(found['prevalence_patients'])} of patients",
         f"  masks       {masks}",
     ]
+    if set(found["mask_kinds"]) - {"full"}:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in found["mask_kinds"].items())
+        lines.append(f"  drawn as    {kinds}")
+    if found["pseudo_masks"]:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in found["pseudo_masks"].items())
+        lines.append(f"  pseudo      {kinds} (never truth in an evaluation)")
     if area["n"]:
         quantiles = ", ".join(f"{k} {100 * area[k]:.3g} %" for k in area if k != "n")
         lines.append(f"  target area of {area['n']} cases with any: {quantiles} of the image")
