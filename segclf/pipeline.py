@@ -12,6 +12,7 @@ from segclf.classify import Start, find_start, joint_segmenter, train_classifier
 from segclf.classify.metric import enroll
 from segclf.console import EventSink
 from segclf.core.atomic import write_json
+from segclf.core.errors import UsageError
 from segclf.core.maskstats import joined
 from segclf.core.runs import named_run
 from segclf.core.scoretable import write_scores
@@ -21,7 +22,7 @@ from segclf.judging import evaluate, write_head_rows, write_joint_masks
 from segclf.manifest import cases_of
 from segclf.other import as_test, new_cases, other_name, other_table, renamed
 from segclf.predict import PredictResult, predict_cases
-from segclf.segment import train_segmenter
+from segclf.segment import find_segmenter, train_segmenter
 from segclf.stages import OWN, gallery_method, note_stage, predicted_folders, split_frame
 from segclf.summarize import find_summarizer, summarize
 from segclf.summarize.decide import refuse_area
@@ -49,8 +50,9 @@ def train_seg(
     for each in exp.folds(fold):
         folder = exp.run.stage("segment", fold=each)
         train_segmenter(
-            exp.table, exp.split, exp.recipe, folder, fold=each, resume=resume, on_event=on_event
-        )
+            exp.table, exp.split, exp.recipe, folder, fold=each, resume=resume,
+            start=refined_of(exp, each), on_event=on_event,
+        )  # fmt: skip
         if is_first_rank():
             results.append(predict_own(exp, on_event, fold=each))
     note_stage(exp, "segment")
@@ -84,6 +86,26 @@ def start_of(exp: Experiment, fold: int | None) -> Start | None:
         return None
     run = exp.run if name == exp.run.path.name else named_run(Path(name), exp.run.path.parent)
     return find_start(run, exp.recipe, exp.split, fold=fold)
+
+
+def refined_of(exp: Experiment, fold: int | None) -> Start | None:
+    """The segmenter that `segment.refine_from` names, if it does.
+
+    Raises:
+        UsageError: It is that of this run.
+    """
+    name, setting = exp.recipe.segment.refine_from, "segment.refine_from"
+    if name is None:
+        return None
+    run = named_run(Path(name), exp.run.path.parent)
+    if run.path.resolve() == exp.run.path.resolve():
+        raise UsageError(
+            f"the run {name!r} would be refined from itself.",
+            where=f"{setting} = {name!r}",
+            expected="the run of a segmenter that was trained on coarse masks",
+            fix="give the refined segmenter a run of its own: --run NAME",
+        )
+    return find_segmenter(run, exp.recipe, exp.split, fold=fold, setting=setting)
 
 
 def predict_joint(exp: Experiment, on_event: EventSink, *, fold: int | None = None) -> None:

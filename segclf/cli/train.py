@@ -21,6 +21,12 @@ def train_seg(
     run: opt.RunName = None,
     sets: opt.Set = None,
     pretrained: opt.Pretrained = None,
+    strict_coarse: Annotated[
+        bool, typer.Option("--strict-coarse", help="Take point, box and dilated masks as full.")
+    ] = False,
+    refine_from: Annotated[
+        str | None, typer.Option(help="Run of coarse masks to fine-tune with the full ones.")
+    ] = None,
     fold: opt.Fold = None,
     resume: opt.Resume = False,
     as_json: opt.Json = False,
@@ -28,7 +34,9 @@ def train_seg(
     """Train a segmenter on masks; then predict the validation and test cases."""
     from segclf.experiment import new_experiment
 
-    exp = new_experiment(config, manifest, run, [*(sets or ()), *start_from(pretrained)])
+    more = ["segment.strict_coarse=true"] if strict_coarse else []
+    more += [f"segment.refine_from={refine_from}"] if refine_from else []
+    exp = new_experiment(config, manifest, run, [*more, *(sets or ()), *start_from(pretrained)])
     announce(exp)
     from segclf import pipeline, stages  # torch: seconds, paid once the run is found
 

@@ -27,7 +27,10 @@ WITHOUT_EFFECT = (
 """Settings that may change: the weights do not depend on them."""
 
 
-LATER = ("segment.strict_coarse", "segment.point_radius_px")
+LATER = (
+    "segment.strict_coarse", "segment.point_radius_px", "segment.refine_from",
+    "segment.refine_weight",
+)  # fmt: skip
 """Settings that count only where they are not the default, so that what was trained before they
 existed is still the same training."""
 

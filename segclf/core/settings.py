@@ -146,6 +146,10 @@ class SegmentSettings(Settings):
     point_radius_px: float = Field(default=10.0, ge=0)
     """Radius around the pixels of a `point` mask within which nothing is known, in pixels of the
     input image."""
+    refine_from: str | None = None
+    """Run whose segmenter, trained on coarse masks, is fine-tuned with the masks that are full."""
+    refine_weight: float = Field(default=10.0, ge=0)
+    """With `refine_from`: weight of a pixel in which that segmenter and the full mask differ."""
 
 
 class ClassifySettings(Settings):

@@ -1,5 +1,6 @@
 """Train a segmenter: from cases to weights that find pixels."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import pandas as pd
 from torch import Tensor
 
 from segclf.core.config import Recipe
+from segclf.core.records import with_truth_only
 from segclf.data import Batch
 from segclf.losses import build_loss
 from segclf.manifest import CaseTable, cases_of
 from segclf.networks import Segmenter, build_segmenter, check_network, set_output_bias
 from segclf.segment.infer import window_px
 from segclf.segment.measure import measure_masks, pixel_prior
+from segclf.segment.refine import refining_loss, require_findings
+from segclf.segment.start import Start, require_channels
 from segclf.training import (
     ModelCard,
     Numbers,
@@ -40,6 +44,7 @@ def train_segmenter(
     *,
     fold: int | None = None,
     resume: bool = False,
+    start: Start | None = None,
     on_event: EventSink | None = None,
 ) -> Path:
     """Train on the train part, select on the val part; returns `folder`.
@@ -54,14 +59,20 @@ def train_segmenter(
         folder: Where the model goes.
         fold: The fold whose train and val parts are used; None without folds.
         resume: Continue an interrupted training; a finished one is left as it is.
+        start: The network that is refined, from `find_segmenter`: then only masks that are truth
+            (full, drawn or empty) train, see `refining_loss`.
         on_event: Gets the progress as plain data.
 
     Raises:
         SegclfError: The data, the recipe or the folder do not allow it; see `training.fit`.
     """
     on_event = on_event if is_first_rank() else None
+    train = cases_of(table, split, "train", fold)
+    if start is not None:
+        require_findings(start, recipe, table.findings)
+        train = tuple(with_truth_only(case) for case in train)
     prepared = begin_training(
-        cases_of(table, split, "train", fold),
+        train,
         cases_of(table, split, "val", fold),
         recipe,
         folder,
@@ -69,6 +80,7 @@ def train_segmenter(
         findings=table.findings,
         table_sha256=table.sha256,
         fold=fold,
+        facts={} if start is None else {"segment.refine_from": f"sha256:{start.card.sha256}"},
         resume=resume,
         check=partial(_check, recipe),
         on_event=on_event,
@@ -76,7 +88,7 @@ def train_segmenter(
     if prepared is None:
         return folder
     prior = pixel_prior(prepared.train, prepared.cache, table.findings)
-    task = _new_task(prepared, recipe, prior, on_event)
+    task = _new_task(prepared, recipe, prior, start, on_event)
     result = fit(task, recipe, folder, resume=resume, on_event=on_event)
     collapsed = is_collapsed(result.validation)
     if collapsed and on_event is not None:
@@ -87,6 +99,7 @@ def train_segmenter(
             write_model(
                 folder, task, prepared, recipe, result, prior=prior, collapsed=collapsed,
                 exclusive=recipe.exclusive, size_px=_size_px(recipe),
+                init_from=None if start is None else start.facts,
             )  # fmt: skip
         drop_cache(folder)
     wait_for_all()
@@ -133,23 +146,35 @@ def _check(recipe: Recipe) -> None:
 
 
 def _new_task(
-    prepared: Prepared, recipe: Recipe, prior: tuple[float, ...], on_event: EventSink | None
+    prepared: Prepared,
+    recipe: Recipe,
+    prior: tuple[float, ...],
+    start: Start | None,
+    on_event: EventSink | None,
 ) -> Task:
     loss = build_loss(recipe.loss, exclusive=recipe.exclusive)
-
-    def loss_of_batch(raw: Tensor, batch: Batch) -> Tensor:
-        return loss(raw, batch.target)
-
+    network = _new_network(recipe, prepared.n_channels, prior)
+    if start is not None:
+        require_channels(start, prepared.n_channels)
+        load_weights(start.folder, network)
     return make_task(
         "segment",
-        _new_network(recipe, prepared.n_channels, prior),
+        network,
         prepared,
         recipe,
-        loss=loss_of_batch,
+        loss=_loss_of_batch(loss, start, recipe),
         measure=partial(measure_masks, recipe=recipe, loss=loss),
         select_by=recipe.train.select_by,
         on_event=on_event,
     )
+
+
+def _loss_of_batch(
+    loss: Callable[[Tensor, Tensor], Tensor], start: Start | None, recipe: Recipe
+) -> Callable[[Tensor, Batch], Tensor]:
+    if start is not None:
+        return refining_loss(loss, load_segmenter(start.folder)[0], recipe)
+    return lambda raw, batch: loss(raw, batch.target)
 
 
 def _new_network(recipe: Recipe, n_channels: int, prior: tuple[float, ...]) -> Segmenter:

@@ -26,7 +26,7 @@ def count_truth(cases: Iterable[Case]) -> Row:
     row = {"labels": 0, "drawn_masks": 0, "free_masks": 0}
     for case in cases:
         row["labels"] += sum(label in (0.0, 1.0) for label in case.labels)
-        states = [mask.state for mask in case.masks]
+        states = [mask.state for mask in case.masks if not mask.is_pseudo]
         row["drawn_masks"] += states.count(MaskState.DRAWN)
         row["free_masks"] += states.count(MaskState.EMPTY)
     return row
