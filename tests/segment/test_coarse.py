@@ -184,3 +184,18 @@ def test_other_findings_or_held_out_cases_are_refused(coarse_run, tmp_path):
     other = recipe.model_copy(update={"image": image})
     with pytest.raises(ConfigError, match="another network or other images"):
         find_segmenter(run, other, split, fold=None, setting=SETTING)
+
+
+def test_files_of_test_cases_are_never_opened(coarse_run, tmp_path):
+    run, table, split, recipe = coarse_run
+    start = find_segmenter(run, recipe, split, fold=None, setting=SETTING)
+    fine = train_segmenter(table, split, recipe, tmp_path / "fine", start=start)
+    for i in range(16, 20):
+        np.savez(tmp_path / "drawn" / f"m{i}.npz", mask=np.full((24, 24), np.nan))
+        (tmp_path / "drawn" / f"m{i}.png").unlink()
+        (tmp_path / "drawn" / f"i{i}.png").unlink()
+    coarse = train_segmenter(table, split, recipe, tmp_path / "coarse_again")
+    again = train_segmenter(table, split, recipe, tmp_path / "fine_again", start=start)
+    for first, second in ((run.stage("segment"), coarse), (fine, again)):
+        for name in ("model.safetensors", "metrics.jsonl"):
+            assert (first / name).read_bytes() == (second / name).read_bytes()
