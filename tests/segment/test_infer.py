@@ -141,13 +141,13 @@ def test_exclusive_findings_are_measured_by_their_softmax():
 
 
 class DrawnCache:
-    """Positive pixels and images of 10 x 10, as a cache tells them."""
+    """Positive pixels of images of 10 x 10, as a cache tells them."""
 
     def __init__(self, foreground):
         self.foreground = foreground
 
-    def get(self, case):
-        return Batch(torch.zeros(1, 10, 10), torch.empty(0), torch.empty(0), [], 0)
+    def known_px(self, case):
+        return tuple(None if n is None else 100 for n in self.foreground[case.case_id])
 
     def foreground_px(self, case):
         return self.foreground[case.case_id]
