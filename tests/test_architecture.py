@@ -25,6 +25,8 @@ MAY_IMPORT = {
     "predict": "core io data networks training segment",
     "summarize": "core io",
     "summarize/trained": "core io manifest data networks losses training segment predict summarize",
+    "pseudolabel": "core io manifest data networks losses training segment predict experiment "
+    "other pipeline stages",
     "evaluate": "core",
     "report": "core",
 }

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 from segclf.core.catalog import unknown_name
 from segclf.core.errors import ConfigError
 from segclf.core.expectations import expectation
+from segclf.core.pseudolabel_settings import PseudolabelSettings
 from segclf.core.settings import (
     AugmentSettings,
     ClassifySettings,
@@ -34,6 +35,7 @@ __all__ = [
     "LossSettings",
     "NetworkSettings",
     "PredictSettings",
+    "PseudolabelSettings",
     "Recipe",
     "Role",
     "SegmentSettings",
@@ -97,6 +99,7 @@ class Recipe(Settings):
     segment: SegmentSettings = SegmentSettings()
     classify: ClassifySettings = ClassifySettings()
     predict: PredictSettings = PredictSettings()
+    pseudolabel: PseudolabelSettings = PseudolabelSettings()
     summarize: SummarizeSettings = SummarizeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 

@@ -1,0 +1,72 @@
+"""The command that makes pseudo-masks: pseudo-label."""
+
+from typing import Annotated
+
+import typer
+
+from segclf import options as opt
+from segclf.cli.app import app
+from segclf.closing import announce, quarantined
+from segclf.console import answer, progress
+
+
+@app.command(
+    "pseudo-label",
+    epilog="Example: segclf pseudo-label --run my_run --filter boosted --set "
+    "pseudolabel.min_confidence=0.8",
+)
+def pseudo_label(
+    config: opt.Config = None,
+    manifest: opt.Manifest = None,
+    run: opt.RunName = None,
+    filter_name: Annotated[
+        str | None,
+        typer.Option("--filter", help="none, label, boosted (default), count or confidence."),
+    ] = None,
+    uncertain: Annotated[
+        str | None,
+        typer.Option(help="LOW,HIGH for confidence: pixels from LOW to HIGH are not known."),
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(help="For boosted: keeps cases of unknown label above this confidence."),
+    ] = None,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Write probabilities instead of masks.")
+    ] = False,
+    fold: opt.Fold = None,
+    sets: opt.Set = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Predict masks for training cases without one, filter them, and say what became of each."""
+    from segclf.experiment import find_experiment
+
+    given = {
+        "filter": filter_name,
+        "uncertain": None if uncertain is None else f"[{uncertain}]",
+        "min_confidence": min_confidence,
+    }
+    named = [f"pseudolabel.{key}={value}" for key, value in given.items() if value is not None]
+    exp = find_experiment(
+        config, run, [*(sets or ()), *named], needs="segment/**/model.json",
+        made_by="segclf train-seg",
+    )  # fmt: skip
+    announce(exp)
+    from segclf.other import other_than_own
+    from segclf.pseudolabel import pseudo_label as label  # torch: seconds, once the run is found
+    from segclf.pseudolabel.ledger import counts_text
+
+    with progress("pseudo-label") as on_event:
+        made = label(
+            exp, manifest=other_than_own(exp, manifest), fold=fold, soft=soft, on_event=on_event
+        )
+    wrote = [str(folder) for folder, _ in made]
+    then = f"read {wrote[0]}/ledger.csv; train with side.csv as a side table"
+    text = "\n".join(f"{counts_text(record['counts'])}\nwrote {f}" for f, record in made)
+    value = {
+        "wrote": wrote[0] if len(wrote) == 1 else wrote,
+        "counts": [record["counts"] for _, record in made],
+        "next": then,
+    }
+    answer(value, f"{text}\nnext: {then}", as_json=as_json)
+    quarantined(sum(record["n_quarantined"] for _, record in made))
