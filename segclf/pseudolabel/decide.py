@@ -70,7 +70,7 @@ def decide_case(
     """Ledger lines of the findings in `open_`, and the mask files that were written for them."""
     rows, files = [], []
     for k in open_:
-        verdict = job.filter.rule(predicted, k)
+        verdict = checked(job.filter.rule(predicted, k), predicted)
         row, path = _carry_out(job, predicted, verdict, case, sample, k)
         rows.append(row)
         files += [path] if path is not None else []
@@ -104,11 +104,34 @@ def _carry_out(
         soft = np.where(removed, 0.0, predicted.probability[k])
         write_soft(path, soft, bits=job.settings.soft_bits, **geometry)
     else:
-        write_hard(path, mask.astype(np.uint8), **geometry)
+        write_hard(path, mask, **geometry)
     label = case.labels[k]
     facts |= {"label": None if math.isnan(label) else int(label)}
     facts |= {"mask": name, "mask_source": source, "mask_kind": kind}
     return line(case.case_id, finding, action, verdict.reason, **facts), path
+
+
+def checked(verdict: Verdict, predicted: Predicted) -> Verdict:
+    """The verdict, if a mask can be written from it.
+
+    Raises:
+        ValueError: A filter answers with another action or kind, or a mask that does not fit.
+    """
+    mask = verdict.mask
+    most = UNCERTAIN if verdict.kind == "uncertain" else 1
+    is_fine = verdict.action in (KEPT, EMPTY, DROPPED) and verdict.kind in ("full", "uncertain")
+    is_fine &= (mask is None) == (verdict.action == DROPPED)
+    if mask is not None:
+        is_fine &= mask.shape == predicted.raw.shape[1:] and mask.dtype == np.uint8
+        is_fine = is_fine and int(mask.max()) <= most
+    if is_fine:
+        return verdict
+    raise ValueError(
+        f"a filter answers with action {verdict.action!r}, kind {verdict.kind!r} and "
+        + ("no mask" if mask is None else f"a mask of {mask.dtype} {mask.shape} up to {mask.max()}")
+        + f" for an image of {predicted.raw.shape[1:]}: expected a uint8 mask of 0 and 1 (2 for "
+        "the kind uncertain), and none exactly if it is dropped."
+    )
 
 
 def measured(job: Job, predicted: Predicted, verdict: Verdict, k: int) -> dict[str, Any]:
@@ -118,6 +141,7 @@ def measured(job: Job, predicted: Predicted, verdict: Verdict, k: int) -> dict[s
         "n_px": int(predicted.raw[k].size),
         "mask_px": None if written is None else int(written.sum()),
         "n_findings": predicted.n_findings[k],
+        "confidence": verdict.confidence,
     }
     if verdict.kind == "uncertain" and verdict.mask is not None:
         facts["unknown_px"] = int((verdict.mask == UNCERTAIN).sum())

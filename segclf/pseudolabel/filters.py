@@ -53,9 +53,10 @@ def boosted(predicted: Predicted, k: int) -> Verdict:
         if is_large:
             return Verdict(mask, KEPT, "label_1_above_tau")
         return Verdict(None, DROPPED, "label_1_not_above_tau")
-    if label_confidence(predicted, k, is_positive=is_large) > predicted.settings.min_confidence:
-        return Verdict(mask, KEPT, "label_unknown_sure")
-    return Verdict(None, DROPPED, "label_unknown_unsure")
+    sure = label_confidence(predicted, k, is_positive=is_large)
+    if sure > predicted.settings.min_confidence:
+        return Verdict(mask, KEPT, "label_unknown_sure", confidence=sure)
+    return Verdict(None, DROPPED, "label_unknown_unsure", confidence=sure)
 
 
 def label_confidence(predicted: Predicted, k: int, *, is_positive: bool) -> float:

@@ -48,8 +48,11 @@ def finish(
     write_ledger(job.folder, rows)
     write_side(job.folder, plan, rows)
     record = {
-        **identity,
+        "filter": identity["filter"],
+        "model_sha256": identity["prediction"]["model_sha256"],
+        "fitted_in": "summarize/tau/summarizer.json" if cuts else None,
         "fitted": cuts,
+        "made_by": identity,
         "n_cases": len(plan.order) + n_unusable,
         "n_predicted": len(plan.cases),
         "n_quarantined": write_quarantine(job.folder, rows, ASIDE),

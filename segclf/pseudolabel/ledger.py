@@ -12,8 +12,8 @@ from segclf.pseudolabel.plan import DRAWN, FREE_EMPTY, Plan, Row
 
 COLUMNS = (
     "case_id", "finding", "action", "reason", "why", "label", "n_findings", "n_px",
-    "predicted_px", "predicted_area", "unit", "mask_px", "unknown_px", "mask", "mask_source",
-    "mask_kind",
+    "predicted_px", "predicted_area", "unit", "confidence", "mask_px", "unknown_px", "mask",
+    "mask_source", "mask_kind",
 )  # fmt: skip
 LEDGER_FILE, SIDE_FILE, RECORD_FILE = "ledger.csv", "side.csv", "record.json"
 SOURCES = {DRAWN: "drawn", FREE_EMPTY: "empty-by-label"}

@@ -69,6 +69,13 @@ def make_pseudo_masks(
             expected="one of the two",
             fix="leave --soft out, or choose another filter",
         )
+    if fold not in exp.folds():
+        raise UsageError(
+            f"there is no fold {fold}." if fold is not None else "the run has folds.",
+            where="--fold",
+            expected=f"one of {exp.folds()}",
+            fix="choose one of these",
+        )
     table = exp.table if manifest is None else other_table(exp, manifest)
     name = OWN if manifest is None else other_name(manifest)
     if cases is not None:

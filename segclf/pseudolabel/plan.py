@@ -59,7 +59,7 @@ def make_plan(
     """
     cases = table.cases if only is None else tuple(only)
     held = held_out(exp, table, fold)
-    free = exp.recipe.pseudolabel.free_empty or chosen.uses_labels
+    free = exp.recipe.pseudolabel.free_empty
     settled: dict[str, list[Row]] = {}
     open_of: dict[str, tuple[int, ...]] = {}
     for case in cases:
@@ -70,8 +70,9 @@ def make_plan(
                 open_.append(k)
             else:
                 rows.append(line(case.case_id, finding, *found, label=_known(case.labels[k])))
-        if case.case_id in held:  # nothing of such a case is told that its label decides
-            rows = [row | {"label": None} for row in rows]
+        if case.case_id in held:  # of such a case nothing is told but how it was recognized
+            part, way = held[case.case_id]
+            rows = [row | {"label": None, "why": _told(part, way)} for row in rows]
         settled[case.case_id] = rows
         if open_:
             open_of[case.case_id] = tuple(open_)
@@ -191,6 +192,14 @@ def _whole(value: Any, case_id: str, name: str) -> int | None:  # noqa: ANN401 (
             fix="correct the cell",
         )
     return int(number)
+
+
+def _told(part: str, way: str) -> str:
+    """Why a validation or test case is left alone."""
+    sentence = REASONS[part]
+    if way == "case_id":
+        return sentence
+    return sentence.replace(" case:", f" case (by its {way}):")
 
 
 def _known(label: float) -> int | None:

@@ -29,6 +29,8 @@ class Verdict:
     """Why, as a code; `REASONS` has the sentence."""
     kind: str = "full"
     """The `mask_kind` of the file: `full` or `uncertain`."""
+    confidence: float | None = None
+    """What the decision was made by, if by a confidence; for the ledger."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""The command `pseudo-label`: what it prints, what it refuses, its exit code."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from segclf.cli import app
+from segclf.core.errors import ConfigError, UsageError
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["pseudo-label", *arguments])
+
+
+def test_it_tells_the_counts_of_every_outcome(exp):
+    result = run("--run", "phantom", "--filter", "boosted", "--json")
+    assert result.exit_code == 0
+    value = json.loads(result.stdout)
+    assert value["wrote"] == "runs/phantom/pseudolabel/own-boosted"
+    (counts,) = value["counts"]
+    assert sum(sum(reasons.values()) for reasons in counts["lesion"].values()) == 44
+    text = run("--run", "phantom", "--filter", "boosted").stdout
+    assert "lesion: held out 24 cases (test 12, val 12)" in text
+    assert "read runs/phantom/pseudolabel/own-boosted/ledger.csv" in text
+
+
+def test_bounds_of_the_filter_confidence_are_an_option(exp):
+    result = run("--run", "phantom", "--filter", "confidence", "--uncertain", "0.2,0.8")
+    assert result.exit_code == 0
+    record = json.loads((exp.run.path / "pseudolabel/own-confidence/record.json").read_text())
+    assert record["made_by"]["settings"]["uncertain"] == [0.2, 0.8]
+
+
+def test_bounds_that_do_not_lie_around_a_half_are_refused(exp):
+    result = run("--run", "phantom", "--filter", "confidence", "--uncertain", "0.6,0.8")
+    assert isinstance(result.exception, ConfigError)
+    assert "pseudolabel.uncertain = [0.6, 0.8] does not lie around 0.5" in result.exception.wrong
+
+
+def test_a_case_that_cannot_be_read_ends_in_exit_code_4(exp):
+    case = next(case for case in exp.table.cases if case.masks[0].state == "unknown")
+    case.images[0].write_bytes(b"broken")
+    result = run("--run", "phantom", "--filter", "none")
+    assert result.exit_code == 4
+    assert "lesion: quarantined 1 case (unreadable 1)" in result.stdout
+
+
+def test_without_a_run_it_says_what_to_run_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        raise run("--filter", "none").exception
+    assert caught.value.fix == "run: segclf train-seg"
