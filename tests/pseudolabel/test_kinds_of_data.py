@@ -148,7 +148,11 @@ def test_each_fold_has_its_own_network_cases_and_masks(tmp_path, untrained):
     table = pd.DataFrame({"image": [f"case{i}.png" for i in range(n)], "label": [0, 1] * (n // 2)})
     table.to_csv(tmp_path / "manifest.csv", index=False)
     exp = untrained(["split.folds=2", "split.val_fraction=0.4"])
-    for fold in (0, 1):
+    path = exp.run.stage("summarize", "tau") / "summarizer.json"
+    fits = json.loads(path.read_text())["fits"]
+    fits[1]["t"] = 0.45
+    path.write_text(json.dumps({"fits": fits}))
+    for fold, t in enumerate((0.5, 0.45)):
         folder = make_pseudo_masks(exp, filter_name="none", fold=fold)
         assert folder == exp.run.stage("pseudolabel", "own-none", fold=fold)
         train = cases_of(exp.table, exp.split, "train", fold)
@@ -159,7 +163,7 @@ def test_each_fold_has_its_own_network_cases_and_masks(tmp_path, untrained):
         positive = [case for case in train if case.labels[0] == 1]
         for case_id, (p,) in maps_of(exp, positive, fold).items():
             stored = np.asarray(Image.open(folder / lines[case_id]["mask"]))
-            np.testing.assert_array_equal(stored, p > 0.5)
+            np.testing.assert_array_equal(stored, p > np.float64(t))
     with pytest.raises(Exception, match="the run has folds"):
         make_pseudo_masks(exp, filter_name="none")
 

@@ -1,6 +1,7 @@
 """What the manifest reader and the data pipeline make of `side.csv`."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_pseudo_masks_are_masks_of_a_network_and_everything_else_stays(exp):
 
 def test_uncertain_pixels_are_nan_in_the_target_of_the_next_training(exp):
     settings = exp.recipe.pseudolabel.model_copy(update={"uncertain": (0.02, 0.5)})
-    object.__setattr__(exp, "recipe", exp.recipe.model_copy(update={"pseudolabel": settings}))
+    exp = replace(exp, recipe=exp.recipe.model_copy(update={"pseudolabel": settings}))
     folder = make_pseudo_masks(exp, filter_name="confidence")
     cases, lines = with_side_table(exp, folder)
     n_unknown = 0
