@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from segclf.core.errors import IntegrityError, UsageError
+from segclf.core.records import MaskSource, MaskState
 from segclf.experiment import open_experiment
 from segclf.manifest import cases_of
 from segclf.predict import predict_maps
@@ -313,12 +314,18 @@ def test_what_stands_in_test_cases_changes_no_byte(exp):
     assert after == before
 
 
-def test_images_of_validation_and_test_cases_are_never_opened(exp):
-    for part in ("val", "test"):
-        for case in cases_of(exp.table, exp.split, part):
+def test_validation_and_test_cases_without_a_mask_are_neither_opened_nor_labelled(exp):
+    held = {c.case_id for part in ("val", "test") for c in cases_of(exp.table, exp.split, part)}
+    nothing = (MaskSource(MaskState.UNKNOWN),)
+    cases = [replace(c, masks=nothing) if c.case_id in held else c for c in exp.table.cases]
+    for case in cases:
+        if case.case_id in held:
             case.images[0].unlink()
+    exp = replace(exp, table=replace(exp.table, cases=tuple(cases)))
     folder = make_pseudo_masks(exp, filter_name="boosted")
     assert record_of(folder)["n_quarantined"] == 0
+    actions = {case_id: row["action"] for case_id, row in lines_of(folder).items()}
+    assert {case_id for case_id, action in actions.items() if action == "held_out"} == held
 
 
 def test_only_the_cases_asked_for_are_looked_at(exp):
