@@ -12,6 +12,7 @@ from segclf.console import say
 from segclf.core.errors import ExitCode, SegclfError
 
 AFTER_INTERRUPT = {
+    "advise": "the same command continues",
     "compare": "the same command continues",
     "demo": "the same command continues",
     "enroll": "run it again; with folds use --fold for each that lacks the class",

@@ -14,7 +14,7 @@ from segclf.options import start_from
 COMMANDS = (
     "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "enroll", "predict",
     "summarize", "calibrate", "infer-classes", "pseudo-label", "eval-subgroups", "report",
-    "compare",
+    "compare", "advise",
 )  # fmt: skip
 
 

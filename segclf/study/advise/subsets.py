@@ -203,7 +203,7 @@ def _blank(table: CaseTable, masks: set[str], labels: set[str]) -> CaseTable:
     if labels:
         names = [f"label_{finding}" for finding in table.findings]
         frame = frame.copy()
-        frame.loc[frame["case_id"].isin(labels), names] = np.nan
+        frame.loc[frame["case_id"].isin(sorted(labels)), names] = np.nan
     return replace(
         table,
         cases=tuple(cases),

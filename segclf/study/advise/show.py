@@ -1,0 +1,79 @@
+"""Sections as plain text, as Markdown, and as one HTML page that needs nothing else."""
+
+import html
+from collections.abc import Sequence
+from importlib import resources
+
+from segclf.core.text import visible
+from segclf.study.advise.words import Section
+
+TITLE = "What more masks would buy"
+MOST_ROWS = 30
+"""Rows of a table on the console; pages and --json hold all."""
+
+
+def as_text(sections: Sequence[Section]) -> str:
+    """For the console: tables with aligned columns, of at most 30 rows."""
+    lines: list[str] = []
+    for section in sections:
+        lines += ["", section.title]
+        lines += [f"  {sentence}" for sentence in section.text]
+        shown = section.rows[:MOST_ROWS]
+        if shown:
+            cells = [section.head, *shown]
+            width = [max(len(row[i]) for row in cells) for i in range(len(section.head))]
+            lines += ["  " + _line(row, width) for row in cells]
+        if len(section.rows) > MOST_ROWS:
+            lines.append(f"  … {len(section.rows) - MOST_ROWS} more rows: --json or --out")
+    return "\n".join(lines[1:])
+
+
+def as_markdown(sections: Sequence[Section], title: str = TITLE) -> str:
+    """For documents."""
+    lines = [f"# {title}", ""]
+    for section in sections:
+        lines += [f"## {section.title}", ""]
+        lines += [f"- {_md(sentence)}" for sentence in section.text]
+        if section.rows:
+            rows = [section.head, ("---",) * len(section.head), *section.rows]
+            lines += ["", *(f"| {' | '.join(map(_md, row))} |" for row in rows)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def as_html(sections: Sequence[Section], figures: Sequence[str] = (), title: str = TITLE) -> str:
+    """One page with the style of the report; figures are SVG texts of our own drawing."""
+    css = resources.files("segclf.report").joinpath("page.css").read_text(encoding="utf-8")
+    body = [f"<h1>{_escape(title)}</h1>"]
+    for section in sections:
+        body.append(f"<h2>{_escape(section.title)}</h2>")
+        if section.text:
+            items = "".join(f"<li>{_escape(sentence)}</li>" for sentence in section.text)
+            body.append(f"<ul>{items}</ul>")
+        if section.rows:
+            head = "".join(f"<th>{_escape(cell)}</th>" for cell in section.head)
+            rows = (
+                "<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>"
+                for row in section.rows
+            )
+            table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+            body.append(f'<div class="scroll">{table}</div>')
+    body += [f"<figure>{figure[figure.index('<svg') :]}</figure>" for figure in figures]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_escape(title)}</title><style>{css}</style></head>\n"
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _line(row: Sequence[str], width: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(n) for cell, n in zip(row, width, strict=True)).rstrip()
+
+
+def _md(text: str) -> str:
+    return visible(text, instead=" ").replace("|", "\\|")
+
+
+def _escape(text: str) -> str:
+    return html.escape(visible(text, instead=" "))
