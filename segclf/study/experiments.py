@@ -22,6 +22,8 @@ from segclf.study.compare.flow import compare
 from segclf.study.compare.section import compare_phantom, entry_of, section
 from segclf.study.kinds import kinds_section, run_kinds
 from segclf.study.page import results_page
+from segclf.study.planner_proof import planner_section, run_planner
+from segclf.study.semi_proof import run_semi, semi_section
 
 TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/results.md")
 RECIPES = Path("docs/results.json")
@@ -29,7 +31,7 @@ DATA = Path("runs/data")
 Entry = dict[str, Any]
 HEADER = """# Methods compared
 
-Made by `make results` as well. Each section but the last two is one `segclf compare`: one split,
+Made by `make results` as well. Each section but the last four is one `segclf compare`: one split,
 the same encoder and first weights, augmentation, batch size and selection rule, thresholds from
 validation cases; each section says how many steps its networks took. Intervals are 95 %, by
 patient; [compare.md](compare.md) says how numbers are made. What has not run reads "not run".
@@ -145,6 +147,10 @@ class Proof:
 PROOFS = {
     "phantom_heads": Proof("Phantom: eight heads with missing labels", run_heads, heads_section),
     "phantom_kinds": Proof("Phantom: classes that were never trained", run_kinds, kinds_section),
+    "phantom_semi": Proof("Phantom: few masks, all labels", run_semi, semi_section),
+    "phantom_planner": Proof(
+        "Phantom: what the planner predicted, and what came", run_planner, planner_section
+    ),
 }
 
 

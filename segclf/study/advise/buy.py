@@ -38,10 +38,10 @@ class Stock:
 def curve_of(measured: pd.DataFrame) -> tuple[Curve | None, str]:
     """The curve of one finding's measurements, or the reason why there is none."""
     own = measured.dropna(subset=["auroc", "n_masks"])
-    n_sizes = own["n_masks"].nunique()
+    n_sizes = len({*own["n_masks"]})
     if n_sizes < 2:
         failed = measured.loc[measured["auroc"].isna(), "reason"].dropna()
-        why = f"; the first failure: {failed.iloc[0]}" if len(failed) else ""
+        why = "".join(f"; the first failure: {reason}" for reason in list(failed)[:1])
         return None, f"{len(own)} trainings at {n_sizes} sizes were measured{why}"
     pairs = 0.5 / float(np.min(own["n_positive"].to_numpy() * own["n_negative"].to_numpy()))
     arrays = [own[name].to_numpy(dtype=float) for name in ("n_masks", "n_labels", "auroc")]

@@ -10,7 +10,7 @@ from segclf.core.errors import UsageError
 from segclf.core.text import counted
 from segclf.experiment import Experiment
 from segclf.manifest import cases_of
-from segclf.report.rows import as_rows
+from segclf.report.rows import as_rows, is_missing
 from segclf.study.advise.buy import (
     Prices,
     Stock,
@@ -211,7 +211,7 @@ def _buy_section(finding: str, row: Row) -> Section:
 
 
 def _n(value: float | None, more: str = "") -> str:
-    return "" if pd.isna(value) else f"{value:.0f}{more}"
+    return "" if is_missing(value) or value is None else f"{value:.0f}{more}"
 
 
 def one_fold(exp: Experiment, fold: int | None) -> int | None:
