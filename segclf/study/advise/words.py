@@ -185,7 +185,11 @@ def _test(row: Row) -> tuple[str, ...]:
 
 def _derived(advice: Row) -> Section:
     rows = tuple((row["column"], row["because"]) for row in advice["derived"])
-    text = ("They are made from the answer, so they are not tested and are no shortcuts.",)
+    text = (
+        "They are made from the answer, so they are not tested: they are no shortcuts.",
+        "If one of them is not, it would be a perfect shortcut: state its role in the recipe "
+        "(roles: {scanner: acquisition}).",
+    )
     if not rows:
         return Section("Columns derived from the truth", ("None was found.",))
     return Section("Columns derived from the truth", text, ("column", "because"), rows)
