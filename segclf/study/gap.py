@@ -42,35 +42,31 @@ def gap_closed(scored: Scored, few: str, full: str, *, seed: int = 0) -> dict[st
     Source:
         Percentile bootstrap of two crossed factors, Owen, Ann. Appl. Stat. 1 (2007) 386.
     """
-    n_subsets = len(scored.score[few])
     draw = generator(seed, "gap closed")
     n_patients = int(scored.patient.max()) + 1
     times = draw.multinomial(n_patients, np.full(n_patients, 1 / n_patients), N_RESAMPLES)
     weight = np.concatenate([np.ones((1, n_patients)), times])[:, scored.patient]
-    picked = draw.multinomial(n_subsets, np.full(n_subsets, 1 / n_subsets), N_RESAMPLES)
-    picked = np.concatenate([np.ones((1, n_subsets)), picked])
     auroc = {
         method: np.stack([_aurocs(row, scored.label, weight) for row in scores], axis=1)
         for method, scores in scored.score.items()
     }
-    return {method: _row(auroc, picked, method, few, full) for method in auroc}
+    return {method: _row(auroc, method, few, full, seed) for method in auroc}
 
 
-def _row(
-    auroc: Mapping[str, np.ndarray], picked: np.ndarray, method: str, few: str, full: str
-) -> Row:
-    both = {name: auroc[name] for name in (method, few, full)}
-    known = ~np.isnan([values[0] for values in both.values()]).any(axis=0)
+def _row(auroc: Mapping[str, np.ndarray], method: str, few: str, full: str, seed: int) -> Row:
+    compared = [auroc[name] for name in (method, few, full)]
+    known = ~np.isnan([values[0] for values in compared]).any(axis=0)
     row: Row = {"n_subsets": int(known.sum())}
     if not known.any():
         return row | {"auroc": None, "reason": "not run, or failed, on every subset"}
-    weight = picked[:, known]
-    total = weight.sum(axis=1)
+    n = int(known.sum())
+    picked = generator(seed, "subsets", n).multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
+    weight = np.concatenate([np.full((1, n), 1.0), picked]) / n
     with np.errstate(invalid="ignore", divide="ignore"):
-        m, b, f = ((weight * values[:, known]).sum(axis=1) / total for values in both.values())
+        m, b, f = ((weight * values[:, known]).sum(axis=1) for values in compared)
         gain, gap = m - b, f - b
         share = gain / gap
-    own = both[method][0, known]
+    own = auroc[method][0, known]
     row |= {"auroc": float(m[0]), "lowest": float(own.min()), "highest": float(own.max())}
     row["gain"] = {"value": float(gain[0]), **_interval(gain[1:])}
     if gap[0] <= 0:
