@@ -29,7 +29,7 @@ def draw_picture(
     body, image = _draw_anatomy(settings, person, place, stream("anatomy", of_patient=True))
     if person.kind is not None:
         image += _draw_rings(person.kind, place, stream("kind"))
-    sigma_px = settings.noise_px * (0.6, 1.0, 1.7)[person.look["texture"]]
+    sigma_px = settings.noise_px * (0.4, 1.0, 2.5)[person.look["texture"]]
     noise = _smooth_noise(settings.size_px, sigma_px, stream("noise"))
     image += settings.noise * noisiness * noise
     masks = _draw_lesions(settings, person, body, place, stream("lesions"))
@@ -77,8 +77,9 @@ def _draw_anatomy(
     reach *= smaller * rng.uniform(0.95, 1.05, n_axes)
     body = _radius(place, rng.uniform(-0.04, 0.04, n_axes), reach)
     tissue = _smooth_noise(settings.size_px, min(settings.size_px) / 14, rng)
-    dense = np.quantile(tissue, (0.85, 0.6, 0.25)[look["density"]])
+    dense = np.quantile(tissue, (0.95, 0.6, 0.1)[look["density"]])
     inside = 0.36 + 0.12 * _soft(tissue - dense, 0.5) + 0.03 * tissue
+    inside += (-0.15, 0.0, 0.15)[look["density"]]
     columns = ((0.0,), (-0.4, 0.4), (-0.5, 0.0, 0.5))[look["organs"]]
     for column in columns:
         centre = np.zeros(n_axes)
@@ -87,11 +88,11 @@ def _draw_anatomy(
         inside -= 0.14 * _soft(1 - _radius(place, centre, size * rng.uniform(0.85, 1.1)), 0.2)
     spine = np.array([0.6, 0.0, 0.0][:n_axes])
     inside += 0.25 * _soft(1 - _radius(place, spine, np.array([0.11, 0.11, 2.0][:n_axes])), 0.4)
-    inside += (-0.12, 0.0, 0.12)[look["centre"]] * (1 - body**2)
+    inside += (-0.2, 0.0, 0.2)[look["centre"]] * (1 - body**2)
     inside += (0.0, 0.2, 0.2)[look["rim"]] * _soft(body - (1, 0.93, 0.84)[look["rim"]], 0.05)
     inside += _draw_speckle((0, 20, 80)[look["speckle"]], settings.size_px, rng)
     if look["stripes"]:
-        inside += 0.07 * np.sin(16 * place[look["stripes"] - 1])
+        inside += 0.12 * np.sin(16 * place[look["stripes"] - 1])
     return body, 0.04 + inside * _soft(1 - body)
 
 
