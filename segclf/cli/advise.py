@@ -63,9 +63,8 @@ def advise(
         refuse(of_curves, "--measure", "belong to learning curves", "add --measure 10,20,40")
     if next_cases is None:
         refuse({"--by": by}, "--next", "balances the list", "add --next 50")
-    if measure is None or next_cases is None:
-        only_look = measure is None and next_cases is None
-        refuse({"--fold": only_look and fold is not None}, "--measure", "is for them", "remove it")
+    if measure is None and next_cases is None:
+        refuse({"--fold": fold is not None}, "--measure, --next", "is for them", "leave it out")
     if measure is not None and next_cases is not None:
         refuse({"--next": True}, "--measure", "is another question", "ask one after the other")
     if next_cases is not None:

@@ -172,3 +172,19 @@ def test_the_answer_follows_the_stated_rules(row, answer):
 def test_what_was_measured_outweighs_the_theory(lo, hi, answer):
     measured = {"difference": {"than": "sigmoid", "value": (lo + hi) / 2, "lo": lo, "hi": hi}}
     assert judge("lesion", finding(0.5), [], [], measured)["answer"] == answer
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target-auroc", "0.9"], "--target-auroc would have no effect"),
+        (["--by", "sex"], "--by would have no effect"),
+        (["--fold", "0"], "--fold would have no effect"),
+        (["--next", "5", "--measure", "10"], "--next would have no effect"),
+        (["--out", "advice.pdf"], "'advice.pdf' is not a kind of page"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    result = CliRunner().invoke(app, ["advise", *options])
+    assert isinstance(result.exception, UsageError)
+    assert message in str(result.exception)
