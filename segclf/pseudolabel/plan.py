@@ -100,8 +100,7 @@ def line(case_id: str, finding: str, action: str, reason: str, **facts: Any) -> 
 
 def is_drawn(source: MaskSource) -> bool:
     """Whether a person drew the mask: a pseudo-mask of an earlier round is made anew."""
-    is_pseudo = getattr(source, "is_pseudo", False)
-    return source.state is MaskState.DRAWN and not is_pseudo
+    return source.state is MaskState.DRAWN and not source.is_pseudo
 
 
 def _settled(

@@ -4,17 +4,12 @@ import csv
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from segclf.core import records
 from segclf.data import read_case
 from segclf.manifest import read_manifest
 from segclf.pseudolabel import make_pseudo_masks
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(records, "MaskKind"), reason="the manifest knows no kinds of masks yet"
-)
 KNOWN = {"kept": "drawn", "changed": "drawn", "drawn": "drawn", "empty": "empty"}
 
 
