@@ -10,6 +10,7 @@ from segclf.core.catalog import unknown_name
 from segclf.core.errors import ConfigError
 from segclf.core.expectations import expectation
 from segclf.core.pseudolabel_settings import PseudolabelSettings
+from segclf.core.semi_settings import SemiSettings
 from segclf.core.settings import (
     AugmentSettings,
     ClassifySettings,
@@ -39,6 +40,7 @@ __all__ = [
     "Recipe",
     "Role",
     "SegmentSettings",
+    "SemiSettings",
     "Settings",
     "SplitSettings",
     "SummarizeSettings",
@@ -97,6 +99,7 @@ class Recipe(Settings):
     loss: LossSettings = LossSettings()
     train: TrainSettings = TrainSettings()
     segment: SegmentSettings = SegmentSettings()
+    semi: SemiSettings = SemiSettings()
     classify: ClassifySettings = ClassifySettings()
     predict: PredictSettings = PredictSettings()
     pseudolabel: PseudolabelSettings = PseudolabelSettings()

@@ -17,6 +17,7 @@ from segclf.segment.infer import window_px
 from segclf.segment.measure import measure_masks, pixel_prior
 from segclf.segment.refine import refining_loss, require_findings
 from segclf.segment.start import Start, require_channels
+from segclf.segment.variant import Variant
 from segclf.training import (
     ModelCard,
     Numbers,
@@ -45,6 +46,7 @@ def train_segmenter(
     fold: int | None = None,
     resume: bool = False,
     start: Start | None = None,
+    variant: Variant | None = None,
     on_event: EventSink | None = None,
 ) -> Path:
     """Train on the train part, select on the val part; returns `folder`.
@@ -61,6 +63,7 @@ def train_segmenter(
         resume: Continue an interrupted training; a finished one is left as it is.
         start: The network that is refined, from `find_segmenter`: then only masks that are truth
             (full, drawn or empty) train, see `refining_loss`.
+        variant: How it departs from training on masks alone.
         on_event: Gets the progress as plain data.
 
     Raises:
@@ -76,11 +79,11 @@ def train_segmenter(
         cases_of(table, split, "val", fold),
         recipe,
         folder,
-        identity_parts=_identity_parts(recipe),
+        identity_parts=(*_identity_parts(recipe), *(variant.identity_parts if variant else ())),
         findings=table.findings,
         table_sha256=table.sha256,
         fold=fold,
-        facts={} if start is None else {"segment.refine_from": f"sha256:{start.card.sha256}"},
+        facts=_facts(start, variant),
         resume=resume,
         check=partial(_check, recipe),
         on_event=on_event,
@@ -88,8 +91,9 @@ def train_segmenter(
     if prepared is None:
         return folder
     prior = pixel_prior(prepared.train, prepared.cache, table.findings)
-    task = _new_task(prepared, recipe, prior, start, on_event)
-    result = fit(task, recipe, folder, resume=resume, on_event=on_event)
+    task = _new_task(prepared, recipe, prior, start, variant, on_event)
+    trained = variant.change(task, prepared) if variant else task
+    result = fit(trained, recipe, folder, resume=resume, on_event=on_event)
     collapsed = is_collapsed(result.validation)
     if collapsed and on_event is not None:
         message = collapse_message(result.validation, recipe)
@@ -140,6 +144,12 @@ def collapse_message(numbers: Numbers, recipe: Recipe) -> str:
     )
 
 
+def _facts(start: Start | None, variant: Variant | None) -> dict[str, str]:
+    """What a resumed training must agree in, beside the recipe and the cases."""
+    facts = {} if start is None else {"segment.refine_from": f"sha256:{start.card.sha256}"}
+    return facts | (variant.facts if variant else {})
+
+
 def _check(recipe: Recipe) -> None:
     build_loss(recipe.loss, exclusive=recipe.exclusive)
     check_network(recipe.network, spatial_dims=recipe.image.spatial_dims)
@@ -150,10 +160,11 @@ def _new_task(
     recipe: Recipe,
     prior: tuple[float, ...],
     start: Start | None,
+    variant: Variant | None,
     on_event: EventSink | None,
 ) -> Task:
     loss = build_loss(recipe.loss, exclusive=recipe.exclusive)
-    network = _new_network(recipe, prepared.n_channels, prior)
+    network = new_network(recipe, prepared.n_channels, prior)
     if start is not None:
         require_channels(start, prepared.n_channels)
         load_weights(start.folder, network)
@@ -165,6 +176,7 @@ def _new_task(
         loss=_loss_of_batch(loss, start, recipe),
         measure=partial(measure_masks, recipe=recipe, loss=loss),
         select_by=recipe.train.select_by,
+        plan=variant.plan(prepared) if variant else None,
         on_event=on_event,
     )
 
@@ -177,7 +189,14 @@ def _loss_of_batch(
     return lambda raw, batch: loss(raw, batch.target)
 
 
-def _new_network(recipe: Recipe, n_channels: int, prior: tuple[float, ...]) -> Segmenter:
+def new_network(recipe: Recipe, n_channels: int, prior: tuple[float, ...]) -> Segmenter:
+    """An untrained segmenter, whose first weights depend on the recipe's seed alone.
+
+    Args:
+        recipe: Network, image size and seed.
+        n_channels: Channels of the image.
+        prior: Share of positive pixels per finding.
+    """
     with initial_weights(recipe.seed):
         network = build_segmenter(
             recipe.network,

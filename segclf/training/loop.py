@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from segclf.core.config import Recipe
 from segclf.core.randomness import seed_of
@@ -33,7 +34,15 @@ from segclf.training.runtime import (
     start_fabric,
     to_device,
 )
-from segclf.training.state import Event, EventSink, FitResult, Progress, Task, Training
+from segclf.training.state import (
+    Event,
+    EventSink,
+    FitResult,
+    Progress,
+    Task,
+    Training,
+    decay_of,
+)
 
 
 def fit(
@@ -117,7 +126,7 @@ def _step(training: Training, batch: Batch) -> None:
         group["lr"] = learning_rate(step, settings)
     batch = to_device(batch, fabric.device)
     training.optimizer.zero_grad()
-    loss = training.task.loss(training.network(batch.image), batch)
+    loss = _loss(training, batch)
     training.unread.append((loss.detach(), list(batch.case_id)))
     if reads_losses(training):
         read_losses(training)  # before the update: the weights are still good if it stops here
@@ -130,8 +139,18 @@ def _step(training: Training, batch: Batch) -> None:
             error_if_nonfinite=False,  # the check would wait for the device in every step
         )
     training.optimizer.step()
-    if training.average is not None and settings.ema is not None:
-        update_average(training.average, training.root_network, decay=settings.ema, step=step)
+    if training.average is not None and training.decay is not None:
+        update_average(training.average, training.root_network, decay=training.decay, step=step)
+
+
+def _loss(training: Training, batch: Batch) -> Tensor:
+    task = training.task
+    raw = training.network(task.inputs(batch))
+    loss = task.loss(raw, batch)
+    if task.taught is None or training.average is None:
+        return loss
+    with training.fabric.autocast():
+        return loss + task.taught(raw, batch, training.average)
 
 
 def _prepare(
@@ -147,7 +166,7 @@ def _prepare(
     fabric.barrier()  # every rank has read before the first one writes
     layout = memory_format(task.spatial_dims, fabric.device)
     task.network.to(fabric.device).to(memory_format=layout).train()
-    average = start_average(task.network) if settings.ema is not None else None
+    average = start_average(task.network) if decay_of(task, settings) is not None else None
     is_scaled = task.identity["train.precision"] == "fp16"
     optimizer = make_optimizer(task.network, settings, fused=not is_scaled)
     progress = Progress()

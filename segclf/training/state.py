@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +43,13 @@ class Task:
     """`auroc` or `dice`."""
     numbers: Callable[[np.ndarray], Numbers] = validation_numbers
     """What `measure` gave for all validation cases, to the numbers of a validation."""
+    inputs: Callable[[Batch], Tensor] = attrgetter("image")
+    """What of a batch on its device the network is given."""
+    ema: float | None = None
+    """Decay of the moving average of weights that this task needs; None takes `train.ema`."""
+    taught: Callable[[Tensor, Batch, nn.Module], Tensor] | None = None
+    """A loss beside `loss` that also reads the moving average of the network, its teacher; called
+    in the number format of the training."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,11 @@ class Training:
     """Of the latest batch whose loss was read."""
 
     @property
+    def decay(self) -> float | None:
+        """Of the moving average of the weights."""
+        return decay_of(self.task, self.settings)
+
+    @property
     def root_network(self) -> nn.Module:
         """The network without Fabric's wrapper."""
         return self.task.network
@@ -110,3 +123,8 @@ class Training:
         """Tell the caller, from the first rank alone."""
         if self.log is not None:
             self.on_event({"task": self.task.kind, **event})
+
+
+def decay_of(task: Task, settings: TrainSettings) -> float | None:
+    """Decay of the moving average that the task needs, else the one that the recipe asks for."""
+    return settings.ema if task.ema is None else task.ema

@@ -1,0 +1,21 @@
+"""Semi-supervised training of the segmenter: masks, and training cases without a mask.
+
+`train_semi` runs the one training loop on batches of both; `SEMI` holds the methods.
+"""
+
+from segclf.pseudolabel.semi.method import Change, SemiMethod
+from segclf.pseudolabel.semi.scene import Part, Scene, make_scene
+from segclf.pseudolabel.semi.table import SEMI, find_method
+from segclf.pseudolabel.semi.train import check_rounds, train_semi
+
+__all__ = [
+    "SEMI",
+    "Change",
+    "Part",
+    "Scene",
+    "SemiMethod",
+    "check_rounds",
+    "find_method",
+    "make_scene",
+    "train_semi",
+]
