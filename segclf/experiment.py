@@ -126,6 +126,24 @@ def with_seed(exp: Experiment, seed: int) -> Experiment:
     return other
 
 
+def experiment_below(exp: Experiment, recipe: Recipe, *parts: str) -> Experiment:
+    """The same cases and split in a run folder below the run's, with another recipe.
+
+    Args:
+        exp: The run.
+        recipe: Its paths are relative to the folder of `exp`.
+        parts: Where it lies below that.
+
+    Raises:
+        IntegrityError: That folder holds another data set or split.
+    """
+    run = Run(exp.run.path.joinpath(*parts))
+    if not run.split.is_file():
+        with atomic_path(run.split) as part:
+            exp.split.to_parquet(part, index=False)
+    return _settle(_moved(recipe, exp.run.path, run.path), run, is_training=True)
+
+
 def phantom_recipe() -> Path:
     """Recipe of the phantom data in the current folder, which are written if they are not there.
 

@@ -15,6 +15,21 @@ RunName = Annotated[str | None, typer.Option("--run", help="Run folder or name u
 Set = Annotated[list[str] | None, typer.Option("--set", help="Setting, e.g. train.lr=1e-3.")]
 Fold = Annotated[int | None, typer.Option("--fold", help="Only this fold; default: all.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
+Semi = Annotated[
+    str | None,
+    typer.Option(
+        "--semi",
+        help="Learn from training cases without masks too: mean_teacher, "
+        "uncertainty_mean_teacher, cps, fixmatch, two_step or pseudo.",
+    ),
+]
+Rounds = Annotated[
+    int | None,
+    typer.Option("--rounds", min=1, help="With --semi pseudo or two_step: trainings in a row."),
+]
+Boosted = Annotated[
+    bool, typer.Option("--boosted", help="With --semi: image labels correct what is learned.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Pretrained = Annotated[
     str | None,
@@ -130,6 +145,26 @@ def start_from(pretrained: str | None) -> list[str]:
         return []
     path = Path(pretrained)
     return [f"network.pretrained={path.resolve() if path.is_file() else pretrained}"]
+
+
+def semi_settings(semi: str | None, rounds: int | None, boosted: bool) -> list[str]:
+    """The settings that `--semi`, `--rounds` and `--boosted` stand for.
+
+    Raises:
+        UsageError: There is no such method, or an option would have no effect.
+    """
+    if semi is None:
+        given = {"--rounds": rounds, "--boosted": boosted}
+        refuse(given, "train-seg", "go with --semi", "add --semi METHOD")
+        return []
+    from segclf.pseudolabel.semi import find_method
+
+    find_method(semi)
+    return [
+        f"semi.method={semi}",
+        f"semi.rounds={rounds or 1}",
+        f"semi.boosted={str(boosted).lower()}",
+    ]
 
 
 def settings_of(

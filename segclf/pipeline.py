@@ -22,7 +22,8 @@ from segclf.judging import evaluate, write_head_rows, write_joint_masks
 from segclf.manifest import cases_of
 from segclf.other import as_test, new_cases, other_name, other_table, renamed
 from segclf.predict import PredictResult, predict_cases
-from segclf.segment import find_segmenter, train_segmenter
+from segclf.rounds import teachings, train_fold
+from segclf.segment import find_segmenter
 from segclf.stages import OWN, gallery_method, note_stage, predicted_folders, split_frame
 from segclf.summarize import find_summarizer, summarize
 from segclf.summarize.decide import refuse_area
@@ -45,14 +46,16 @@ def run_all(exp: Experiment, rules: Sequence[str], on_event: EventSink) -> Path:
 def train_seg(
     exp: Experiment, on_event: EventSink, *, fold: int | None = None, resume: bool = False
 ) -> list[PredictResult]:
-    """Train the segmenter of each fold and predict its validation and test cases."""
+    """Train the segmenter of each fold and predict its validation and test cases.
+
+    With `semi.method`, training cases without a mask join in (docs/semi.md).
+    """
+    semi = exp.recipe.semi.method is not None
+    taught = teachings(exp, on_event, fold=fold, resume=resume) if semi else {}
     results = []
     for each in exp.folds(fold):
-        folder = exp.run.stage("segment", fold=each)
-        train_segmenter(
-            exp.table, exp.split, exp.recipe, folder, fold=each, resume=resume,
-            start=refined_of(exp, each), on_event=on_event,
-        )  # fmt: skip
+        start = refined_of(exp, each)
+        train_fold(exp, on_event, each, taught.get(each), start=start, resume=resume)
         if is_first_rank():
             results.append(predict_own(exp, on_event, fold=each))
     note_stage(exp, "segment")

@@ -23,11 +23,11 @@ MAY_IMPORT = {
     "segment": "core manifest data networks losses training",
     "classify": "core manifest data networks losses training segment",
     "predict": "core io data networks training segment",
-    "pseudolabel/semi": "core data losses manifest networks pseudolabel segment training",
     "summarize": "core io",
     "summarize/trained": "core io manifest data networks losses training segment predict summarize",
     "pseudolabel": "core io manifest data networks losses training segment predict experiment "
     "other pipeline stages",
+    "pseudolabel/semi": "core data losses manifest networks pseudolabel segment training",
     "evaluate": "core",
     "report": "core",
 }

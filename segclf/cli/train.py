@@ -20,6 +20,9 @@ def train_seg(
     manifest: opt.Manifest = None,
     run: opt.RunName = None,
     sets: opt.Set = None,
+    semi: opt.Semi = None,
+    rounds: opt.Rounds = None,
+    boosted: opt.Boosted = False,
     pretrained: opt.Pretrained = None,
     strict_coarse: Annotated[
         bool, typer.Option("--strict-coarse", help="Take point, box and dilated masks as full.")
@@ -34,7 +37,8 @@ def train_seg(
     """Train a segmenter on masks; then predict the validation and test cases."""
     from segclf.experiment import new_experiment
 
-    more = ["segment.strict_coarse=true"] if strict_coarse else []
+    more = opt.semi_settings(semi, rounds, boosted)
+    more += ["segment.strict_coarse=true"] if strict_coarse else []
     more += [f"segment.refine_from={refine_from}"] if refine_from else []
     exp = new_experiment(config, manifest, run, [*more, *(sets or ()), *start_from(pretrained)])
     announce(exp)

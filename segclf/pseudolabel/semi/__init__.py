@@ -6,7 +6,7 @@
 from segclf.pseudolabel.semi.method import Change, SemiMethod
 from segclf.pseudolabel.semi.scene import Part, Scene, make_scene
 from segclf.pseudolabel.semi.table import SEMI, find_method
-from segclf.pseudolabel.semi.train import check_rounds, train_semi
+from segclf.pseudolabel.semi.train import check_settings, train_semi
 
 __all__ = [
     "SEMI",
@@ -14,7 +14,7 @@ __all__ = [
     "Part",
     "Scene",
     "SemiMethod",
-    "check_rounds",
+    "check_settings",
     "find_method",
     "make_scene",
     "train_semi",

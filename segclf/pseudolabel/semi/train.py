@@ -63,13 +63,21 @@ def train_semi(
     )
 
 
-def check_rounds(recipe: Recipe) -> None:
-    """Refuse rounds of a method that has none.
+def check_settings(recipe: Recipe) -> None:
+    """Refuse rounds of a method that has none, and to refine another network.
 
     Raises:
-        UsageError: No method has that name, or it has no rounds.
+        UsageError: No method has that name, it has no rounds, or `segment.refine_from` is set.
     """
     semi = recipe.semi
+    if recipe.segment.refine_from is not None:
+        raise UsageError(
+            f"{semi.method!r} starts from scratch, and refining from another network.",
+            where=f"semi.method = {semi.method!r}, segment.refine_from = "
+            f"{recipe.segment.refine_from!r}",
+            expected="one of the two",
+            fix="refine without --semi, or set segment.refine_from: null",
+        )
     if not find_method(str(semi.method)).has_rounds and semi.rounds > 1:
         raise UsageError(
             f"{semi.method!r} has no rounds: it learns from unlabelled cases in one training.",
