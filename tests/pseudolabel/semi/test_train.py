@@ -93,8 +93,13 @@ def test_the_model_is_a_plain_segmenter(partly_drawn, tmp_path, method):
     assert not [key for key in other if key.startswith("semi")]  # only where they have an effect
 
 
-def test_the_teacher_is_what_is_validated_and_kept(partly_drawn, tmp_path):
-    """With a decay of 0 the teacher is the student; else the kept weights are the average."""
+@pytest.fixture
+def kept_checkpoints(monkeypatch):
+    """A finished training keeps its checkpoints, to be looked at."""
+    monkeypatch.setattr("segclf.training.models.shutil.rmtree", lambda *_, **__: None)
+
+
+def test_the_teacher_is_what_is_validated_and_kept(partly_drawn, tmp_path, kept_checkpoints):
     folder = train(partly_drawn("mean_teacher"), tmp_path / "mt")
     (newest,) = sorted(folder.glob("checkpoints/step-*"))[-1:]
     student, teacher = (load_file(newest / f"{name}.safetensors") for name in ("model", "ema"))
@@ -105,7 +110,9 @@ def test_the_teacher_is_what_is_validated_and_kept(partly_drawn, tmp_path):
     assert any(not torch.equal(student[name], teacher[name]) for name in student)
 
 
-def test_the_two_networks_of_cps_start_differently_and_one_is_kept(partly_drawn, tmp_path):
+def test_the_two_networks_of_cps_start_differently_and_one_is_kept(
+    partly_drawn, tmp_path, kept_checkpoints
+):
     folder = train(partly_drawn("cps"), tmp_path / "cps")
     step = json.loads((folder / "model.json").read_text())["best_step"]
     both = load_file(folder / f"checkpoints/step-{step:08d}/model.safetensors")
