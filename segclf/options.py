@@ -147,8 +147,12 @@ def start_from(pretrained: str | None) -> list[str]:
     return [f"network.pretrained={path.resolve() if path.is_file() else pretrained}"]
 
 
-def semi_settings(semi: str | None, rounds: int | None, boosted: bool) -> list[str]:
+def semi_settings(
+    semi: str | None, rounds: int | None, boosted: bool, *, config: Path | None
+) -> list[str]:
     """The settings that `--semi`, `--rounds` and `--boosted` stand for.
+
+    Without a recipe file, options that are not given are off, whatever the run remembers.
 
     Raises:
         UsageError: There is no such method, or an option would have no effect.
@@ -160,11 +164,12 @@ def semi_settings(semi: str | None, rounds: int | None, boosted: bool) -> list[s
     from segclf.pseudolabel.semi import find_method
 
     find_method(semi)
-    return [
-        f"semi.method={semi}",
-        f"semi.rounds={rounds or 1}",
-        f"semi.boosted={str(boosted).lower()}",
-    ]
+    more = [f"semi.method={semi}"]
+    if rounds or config is None:
+        more.append(f"semi.rounds={rounds or 1}")
+    if boosted or config is None:
+        more.append(f"semi.boosted={str(boosted).lower()}")
+    return more
 
 
 def settings_of(

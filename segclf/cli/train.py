@@ -37,7 +37,7 @@ def train_seg(
     """Train a segmenter on masks; then predict the validation and test cases."""
     from segclf.experiment import new_experiment
 
-    more = opt.semi_settings(semi, rounds, boosted)
+    more = opt.semi_settings(semi, rounds, boosted, config=config)
     more += ["segment.strict_coarse=true"] if strict_coarse else []
     more += [f"segment.refine_from={refine_from}"] if refine_from else []
     exp = new_experiment(config, manifest, run, [*more, *(sets or ()), *start_from(pretrained)])

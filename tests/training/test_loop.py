@@ -53,6 +53,37 @@ def test_the_step_is_that_of_a_plain_torch_loop(tiny, tmp_path):
     torch.testing.assert_close(network.weight, witness.weight, rtol=1e-5, atol=1e-7)
 
 
+def test_a_task_may_change_what_the_network_sees_and_learn_from_its_own_average(tiny, tmp_path):
+    """Against a plain loop: twice the image goes in, and the average teaches beside the masks."""
+    network, witness = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)
+    witness.load_state_dict(network.state_dict())
+    teacher = nn.Conv2d(1, 1, 3, padding=1)
+    teacher.load_state_dict(network.state_dict())
+    run = tiny(network=network, steps=5, validate_every=5, lr=0.1, warmup_steps=0, clip_norm=None)
+
+    def taught(raw, batch, average):
+        assert not any(weight.requires_grad for weight in average.parameters())
+        return 0.3 * nn.functional.mse_loss(raw, average(batch.image))
+
+    task = dataclasses.replace(
+        run.task, inputs=lambda batch: 2 * batch.image, taught=taught, ema=0.5
+    )
+    fit(task, run.recipe, tmp_path)
+    optimizer = torch.optim.AdamW(witness.parameters(), lr=0.1, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=5)
+    for step, batch in enumerate(run.task.batches(0, 5, 0, 1)):
+        optimizer.zero_grad()
+        raw = witness(2 * batch.image)
+        far = (raw - teacher(batch.image).detach()).square().mean()
+        (run.task.loss(raw, batch) + 0.3 * far).backward()
+        optimizer.step()
+        schedule.step()
+        share = min(0.5, (1 + step) / (10 + step))
+        for old, new in zip(teacher.parameters(), witness.parameters(), strict=True):
+            old.data = share * old.data + (1 - share) * new.data
+    torch.testing.assert_close(network.weight, teacher.weight, rtol=1e-5, atol=1e-6)
+
+
 def test_the_average_is_torch_averaged_model_with_a_decay_that_warms_up(tiny, tmp_path):
     network = nn.Conv2d(1, 1, 1)
     run = tiny(network=network, steps=6, validate_every=6, ema=0.5, lr=0.1, warmup_steps=0)
