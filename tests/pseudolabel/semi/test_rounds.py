@@ -149,6 +149,24 @@ def test_nan_test_cases_change_no_byte_of_any_round(opened, asked):
     assert found[0] == found[1]
 
 
+def test_without_stand_ins_soft_masks_of_training_cases_alone_are_learned(opened, monkeypatch):
+    exp = opened("two_step", train={"steps": 2})
+    tables = []
+    real = rounds.train_semi
+
+    def spy(table, *arguments, **options):
+        tables.append(table)
+        return real(table, *arguments, **options)
+
+    monkeypatch.setattr(rounds, "train_semi", spy)
+    pipeline.train_seg(exp, ignore)
+    (folder,) = Path("runs/run/rounds/0/pseudolabel").iterdir()
+    assert {path.name for path in (folder / "masks").iterdir()} == {"c1", "c5", "c8"}
+    first, last = ({case.case_id: case.masks[0] for case in table.cases} for table in tables)
+    assert {name for name in first if first[name] != last[name]} == {"c1", "c5", "c8"}
+    assert (last["c1"].kind.value, last["c1"].is_pseudo) == ("soft", True)
+
+
 def test_the_known_masks_stay_apart_from_pseudo_masks_laid_over_them(opened, asked, monkeypatch):
     exp = opened("pseudo", train={"steps": 2})
     seen = []
