@@ -13,7 +13,7 @@ from segclf.core.scoretable import read_scores
 from segclf.data import eval_batches
 from segclf.networks import finding_logits
 from segclf.segment import load_segmenter
-from segclf.segment.train import _new_network as new_segmenter
+from segclf.segment.train import new_network as new_segmenter
 from segclf.training import initial_weights
 from segclf.training.cases import read_quarantine
 
