@@ -83,7 +83,7 @@ def test_a_wrong_group_a_wrong_bin_and_a_wrong_run_are_four_lines_each(folder):
         (("eval-subgroups", "--by", "sexx"), "did you mean 'sex'"),
         (("eval-subgroups", "--by", "age_years:[0,40"), "ascending intervals"),
         (("eval-subgroups", "--shortcut", "tub"), "did you mean 'tube'"),
-        (("eval-subgroups", "--scores", "no.csv"), "there is no such score table"),
+        (("eval-subgroups", "--scores", "no.csv"), "cannot be read"),
         (("summarize", "--run", "phantm"), "did you mean 'phantom'"),
         (("summarize", "--rule", "tua"), "did you mean 'tau'"),
     ):

@@ -18,10 +18,10 @@ def decisions(predicted, heads=("density", "texture")):
     return pd.DataFrame(rows).assign(predicted=list(predicted))
 
 
-def test_a_class_is_named_by_every_pair_of_categories():
+def test_a_class_is_named_by_every_combination_of_three_categories():
     found = combinations()
-    assert len(found) == 9
-    assert found["L-coarse"] == {"density": "L", "texture": "coarse"}
+    assert len(found) == 27
+    assert found["L-coarse-tall"] == {"density": "L", "texture": "coarse", "habitus": "tall"}
 
 
 def test_accuracies_are_means_over_seeds():
