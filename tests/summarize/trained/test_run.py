@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import json
-import os
 from types import SimpleNamespace
 
 import numpy as np
