@@ -6,7 +6,7 @@ from math import sqrt
 import numpy as np
 
 from segclf.core.randomness import generator
-from segclf.phantom.heads import HEADS, held_out_triples, kind_name
+from segclf.phantom.heads import COMBINED, HEADS, held_out_triples, kind_name
 from segclf.phantom.settings import PhantomSettings, Split
 
 FINDINGS: dict[str, tuple[float, float]] = {
@@ -99,7 +99,7 @@ def _draw_look(settings: PhantomSettings, split: Split, rng: np.random.Generator
         head: drawn[head] if number < settings.n_heads else default
         for number, (head, (_, default)) in enumerate(HEADS.items())
     }
-    first, second, third = list(HEADS)[:3]
+    first, second, third = COMBINED
     triple = (look[first], look[second], look[third])
     if split != "test" and triple in held_out_triples(settings.n_held_out):
         look[third] = look[first]

@@ -29,7 +29,7 @@ def draw_picture(
     body, image = _draw_anatomy(settings, person, place, stream("anatomy", of_patient=True))
     if person.kind is not None:
         image += _draw_rings(person.kind, place, stream("kind"))
-    sigma_px = settings.noise_px * (0.4, 1.0, 2.5)[person.look["texture"]]
+    sigma_px = settings.noise_px * (0.5, 1.0, 2.2)[person.look["texture"]]
     noise = _smooth_noise(settings.size_px, sigma_px, stream("noise"))
     image += settings.noise * noisiness * noise
     masks = _draw_lesions(settings, person, body, place, stream("lesions"))
@@ -77,18 +77,19 @@ def _draw_anatomy(
     reach *= smaller * rng.uniform(0.95, 1.05, n_axes)
     body = _radius(place, rng.uniform(-0.04, 0.04, n_axes), reach)
     tissue = _smooth_noise(settings.size_px, min(settings.size_px) / 14, rng)
-    dense = np.quantile(tissue, (0.95, 0.6, 0.1)[look["density"]])
-    inside = 0.36 + 0.12 * _soft(tissue - dense, 0.5) + 0.03 * tissue
-    inside += (-0.15, 0.0, 0.15)[look["density"]]
+    share, contrast = ((0.4, 0.12), (0.4, 0.5), (0.85, 0.5))[look["density"]]
+    dense = np.quantile(tissue, 1 - share)
+    inside = 0.36 + contrast * _soft(tissue - dense, 0.5) + 0.03 * tissue
     columns = ((0.0,), (-0.4, 0.4), (-0.5, 0.0, 0.5))[look["organs"]]
+    dark = (0.2, 0.14, 0.2)[look["organs"]]
     for column in columns:
         centre = np.zeros(n_axes)
         centre[:2] = rng.uniform(-0.15, 0.05), column + rng.uniform(-0.04, 0.04)
         size = np.array([0.45, 0.8 / (1 + len(columns)), 0.6][:n_axes]) * smaller
-        inside -= 0.14 * _soft(1 - _radius(place, centre, size * rng.uniform(0.85, 1.1)), 0.2)
+        inside -= dark * _soft(1 - _radius(place, centre, size * rng.uniform(0.85, 1.1)), 0.2)
     spine = np.array([0.6, 0.0, 0.0][:n_axes])
     inside += 0.25 * _soft(1 - _radius(place, spine, np.array([0.11, 0.11, 2.0][:n_axes])), 0.4)
-    inside += (-0.2, 0.0, 0.2)[look["centre"]] * (1 - body**2)
+    inside += (-0.3, 0.0, 0.3)[look["centre"]] * _soft(0.4 - body, 0.2)
     inside += (0.0, 0.2, 0.2)[look["rim"]] * _soft(body - (1, 0.93, 0.84)[look["rim"]], 0.05)
     inside += _draw_speckle((0, 20, 80)[look["speckle"]], settings.size_px, rng)
     if look["stripes"]:
@@ -99,7 +100,7 @@ def _draw_anatomy(
 def _draw_speckle(n_dots: int, size_px: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     dots = np.zeros(size_px)
     where = (rng.uniform(0.15, 0.85, (80, len(size_px))) * size_px).astype(int)[:n_dots]
-    dots[tuple(where.T)] = 0.3
+    dots[tuple(where.T)] = 0.45
     return dots
 
 

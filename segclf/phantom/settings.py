@@ -71,7 +71,7 @@ class PhantomSettings(Settings):
     n_heads: int = Field(default=0, ge=0, le=8)
     """Exclusive heads of three categories (`class_density`, …), each visible in the image."""
     n_held_out: int = Field(default=0, ge=0, le=6)
-    """Combinations of the first three heads that occur in the test split alone."""
+    """Combinations of texture, habitus and stripes that occur in the test split alone."""
     n_classes: int = Field(default=0, ge=0, le=32)
     """Categories of `class_kind`, drawn as a disc whose rings spell the category; 0 for none."""
     n_unseen: int = Field(default=0, ge=0)
@@ -101,8 +101,8 @@ class PhantomSettings(Settings):
             raise ValueError(f"size_px = {self.size_px} needs at least 16 per axis")
         if min(self.spacing_mm) <= 0:
             raise ValueError(f"spacing_mm = {self.spacing_mm} needs positive numbers")
-        if self.n_held_out and self.n_heads < 3:
-            raise ValueError(f"n_held_out = {self.n_held_out} needs n_heads of at least 3")
+        if self.n_held_out and self.n_heads < 4:
+            raise ValueError(f"n_held_out = {self.n_held_out} needs n_heads of at least 4")
         if self.n_unseen and self.n_unseen > self.n_classes - 2:
             raise ValueError(
                 f"n_unseen = {self.n_unseen} leaves fewer than 2 of n_classes = {self.n_classes}"

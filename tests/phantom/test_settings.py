@@ -20,7 +20,7 @@ def test_size_and_spacing_follow_the_number_of_dimensions():
         ({"size_px": (96, 96, 4)}, r"size_px = \(96, 96, 4\) needs 2 numbers"),
         ({"size_px": (96, 8)}, "at least 16"),
         ({"spacing_mm": (1, 0)}, "needs positive numbers"),
-        ({"n_held_out": 1, "n_heads": 2}, "n_held_out = 1 needs n_heads of at least 3"),
+        ({"n_held_out": 1, "n_heads": 3}, "n_held_out = 1 needs n_heads of at least 4"),
         ({"n_classes": 3, "n_unseen": 2}, "n_unseen = 2 leaves fewer than 2 of n_classes = 3"),
         ({"site": {}}, "at least 1"),
         ({"sex": {"F": 0}}, "greater than 0"),

@@ -21,7 +21,8 @@ def decisions(predicted, heads=("density", "texture")):
 def test_a_class_is_named_by_every_combination_of_three_categories():
     found = combinations()
     assert len(found) == 27
-    assert found["L-coarse-tall"] == {"density": "L", "texture": "coarse", "habitus": "tall"}
+    expected = {"texture": "coarse", "habitus": "tall", "stripes": "none"}
+    assert found["coarse-tall-none"] == expected
 
 
 def test_accuracies_are_means_over_seeds():
