@@ -7,7 +7,7 @@ from importlib import resources
 from segclf.core.text import visible
 from segclf.study.advise.words import Section
 
-TITLE = "What more masks would buy"
+TITLE = "Planning the drawing of masks"
 MOST_ROWS = 30
 """Rows of a table on the console; pages and --json hold all."""
 
@@ -51,13 +51,7 @@ def as_html(sections: Sequence[Section], figures: Sequence[str] = (), title: str
             items = "".join(f"<li>{_escape(sentence)}</li>" for sentence in section.text)
             body.append(f"<ul>{items}</ul>")
         if section.rows:
-            head = "".join(f"<th>{_escape(cell)}</th>" for cell in section.head)
-            rows = (
-                "<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>"
-                for row in section.rows
-            )
-            table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-            body.append(f'<div class="scroll">{table}</div>')
+            body.append(f'<div class="scroll">{_table(section)}</div>')
     body += [f"<figure>{figure[figure.index('<svg') :]}</figure>" for figure in figures]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -65,6 +59,22 @@ def as_html(sections: Sequence[Section], figures: Sequence[str] = (), title: str
         f"<title>{_escape(title)}</title><style>{css}</style></head>\n"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
+
+
+def _table(section: Section) -> str:
+    """Columns with words on the left, columns of numbers on the right."""
+    columns = zip(*section.rows, strict=True)
+    classes = [
+        ' class="text"' if any(cell[:1].isalpha() for cell in cells) else "" for cells in columns
+    ]
+
+    def line(tag: str, row: Sequence[str]) -> str:
+        cells = zip(classes, row, strict=True)
+        inside = "".join(f"<{tag}{css}>{_escape(cell)}</{tag}>" for css, cell in cells)
+        return f"<tr>{inside}</tr>"
+
+    rows = "".join(line("td", row) for row in section.rows)
+    return f"<table><thead>{line('th', section.head)}</thead><tbody>{rows}</tbody></table>"
 
 
 def _line(row: Sequence[str], width: Sequence[int]) -> str:
