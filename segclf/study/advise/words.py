@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segclf.core.text import counted
+from segclf.core.text import counted, plural
 from segclf.study.advise.association import ALPHA
 from segclf.study.advise.verdict import LIKELY, OPEN, UNKNOWN, UNLIKELY, is_shortcut, p_text
 
@@ -51,11 +51,8 @@ def _answer(name: str, row: Row) -> Section:
 
 
 def _cases(advice: Row) -> Section:
-    looked = advice["looked_at"]
-    text = [
-        f"{counted(advice['n_cases'], 'case')} of {counted(advice['n_patients'], 'patient')} were "
-        f"looked at: {looked['of']}."
-    ]
+    looked, units = advice["looked_at"], counted(advice["n_patients"], advice["unit_name"])
+    text = [f"{counted(advice['n_cases'], 'case')} of {units} were looked at: {looked['of']}."]
     if looked["n_test"]:
         text.append(f"{counted(looked['n_test'], 'test case')} were not: planning never sees them.")
     if looked["note"]:
@@ -155,8 +152,8 @@ def _associations(advice: Row) -> Section:
     made = max((row["n_tests"] for row in tests), default=0)
     hits = [row for row in tests if is_shortcut(row)]
     text = [
-        f"{counted(made, 'test')}, with the patient as the unit; p values are adjusted by Holm "
-        "over all of them."
+        f"{counted(made, 'test')}, with the {advice['unit_name']} as the unit; p values are "
+        "adjusted by Holm over all of them."
     ]
     for row in hits:
         kind = (
@@ -197,9 +194,10 @@ def _derived(advice: Row) -> Section:
 
 def _groups(advice: Row) -> Section:
     names = list(advice["findings"])
-    head = ["column", "group", "cases", "patients"]
+    units = plural(advice["unit_name"])
+    head = ["column", "group", "cases", units]
     for name in names:
-        head += [f"{name}: positive cases", f"{name}: patients with a positive / a negative"]
+        head += [f"{name}: positive cases", f"{name}: {units} with a positive / a negative"]
     rows = []
     for row in advice["groups"]:
         cells = [row["column"], row["group"], str(row["n_cases"]), str(row["n_patients"])]

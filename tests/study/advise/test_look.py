@@ -123,6 +123,13 @@ def test_a_broken_mask_is_set_aside_and_the_exit_code_says_so(home):
     assert not (home / "runs").exists()
 
 
+def test_what_is_resampled_is_called_by_its_name(home):
+    text = as_text(sections_of(plan(home) | {"unit_name": "eye"}))
+    assert " eyes were looked at" in text
+    assert "with the eye as the unit" in text
+    assert "eyes with a positive / a negative" in text
+
+
 def test_pages_and_the_console_say_the_same_and_hide_nothing_dangerous(home):
     table = pd.read_csv(home / "manifest.csv", dtype=str, keep_default_na=False)
     table["site"] = ["<script>|", "B"] * (N // 2)
