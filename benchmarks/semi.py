@@ -17,24 +17,21 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from train_step import draw_batch, make_bare_step, now, synchronize
 
 from segclf.core.config import make_recipe
-from segclf.core.randomness import generator
-from segclf.data import Batch
 from segclf.losses import build_loss
 from segclf.networks import build_segmenter
 from segclf.pseudolabel.semi import SEMI, Scene
-from segclf.training import MEASURES, Task, fit, memory_format, pick_device, pick_precision
+from segclf.training import MEASURES, Task, fit, pick_device, pick_precision
 
 GOAL = 1.6
-REDUCED = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def main() -> int:
@@ -81,7 +78,7 @@ def measure(
     network = build_segmenter(recipe.network, n_channels=1, n_outputs=1, spatial_dims=2)
     loss = build_loss(recipe.loss, exclusive=False)
     batches = [draw_batch(step, size_px, batch_size) for step in range(4)]
-    plain_step = make_plain_step(deepcopy(network), loss, recipe)
+    plain_step = make_bare_step(deepcopy(network), loss, precision)
     unknown = {name: (True,) for name in batches[0].case_id[batch_size // 2 :]}
     scene = Scene(recipe, None, (), unknown, False)  # type: ignore[arg-type] (no cases are read)
     semi: list[float] = []
@@ -119,55 +116,9 @@ def measure(
     return semi[warm:], plain[warm : len(semi)], memory
 
 
-def make_plain_step(network, loss, recipe):
-    """One supervised step, with the same precision, layout, clipping and optimizer."""
-    device = pick_device()
-    reduced = REDUCED[pick_precision(recipe.train.precision, device)]
-    network = network.to(device).to(memory_format=memory_format(2, device)).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2, fused=True)
-
-    def step(batch):
-        image = batch.image.to(device, memory_format=memory_format(2, device), non_blocking=True)
-        target = batch.target.to(device, non_blocking=True)
-        optimizer.zero_grad()
-        with torch.autocast(device.type, dtype=reduced, enabled=reduced is not None):
-            raw = network(image)
-        value = loss(raw.float(), target)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        synchronize()
-
-    return step
-
-
-def draw_batch(step, size_px, batch_size):
-    """Noise, with 1 % of the pixels positive."""
-    draw = generator("benchmark", step)
-    shape = (batch_size, 1, size_px, size_px)
-    return Batch(
-        image=torch.from_numpy(draw.random(shape, dtype=np.float32)),
-        target=torch.from_numpy((draw.random(shape) > 0.99).astype(np.float32)),
-        label=torch.ones(batch_size, 1),
-        case_id=[f"c{i}" for i in range(batch_size)],
-        step=step,
-    )
-
-
 def mib(network):
     """MiB of its weights and statistics."""
     return sum(t.nbytes for t in network.state_dict().values()) / 2**20
-
-
-def synchronize():
-    """Wait until the device has done its work."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def now():
-    """Seconds on the clock that fits the device."""
-    return time.process_time() if pick_device().type == "cpu" else time.perf_counter()
 
 
 if __name__ == "__main__":

@@ -42,23 +42,6 @@ class Subset:
     """Training cases that keep a known label."""
 
 
-def keep_masks(
-    table: CaseTable,
-    split: pd.DataFrame,
-    share: float,
-    seed: int,
-    *,
-    number: int = 0,
-    fold: int | None = None,
-    labels: float = 1.0,
-) -> CaseTable:
-    """The table with a share of the masks of training and validation cases; the others are blank.
-
-    `keep_subset` says what it does, and what it kept.
-    """
-    return keep_subset(table, split, share, seed, number=number, fold=fold, labels=labels).table
-
-
 def keep_subset(
     table: CaseTable,
     split: pd.DataFrame,

@@ -12,7 +12,7 @@ from segclf.core.config import make_recipe
 from segclf.core.records import MaskSource, MaskState
 from segclf.manifest import make_split, read_manifest
 from segclf.phantom import PhantomSettings, write_phantom
-from segclf.study.advise import keep_masks, keep_subset, write_subset
+from segclf.study.advise import keep_subset, write_subset
 
 SIZES = {"train": 60, "val": 30, "test": 20}
 
@@ -48,7 +48,7 @@ def test_a_smaller_share_is_inside_a_larger_one_and_patients_stay_whole(phantom)
         full = drawn(table, part, split)
         before: set[str] = set()
         for share in (0.1, 0.2, 0.4, 0.8):
-            now = drawn(keep_masks(table, split, share, 3), part, split)
+            now = drawn(keep_subset(table, split, share, 3).table, part, split)
             assert before <= now <= full
             assert not {patient[i] for i in now} & {patient[i] for i in full - now}
             # one patient has at most two images here, so the share is passed by less than two
@@ -58,7 +58,7 @@ def test_a_smaller_share_is_inside_a_larger_one_and_patients_stay_whole(phantom)
 
 def test_labels_and_test_masks_stay_and_negatives_are_empty(phantom):
     _, table, split = phantom
-    few = keep_masks(table, split, 0.1, 0)
+    few = keep_subset(table, split, 0.1, 0).table
     assert [c.labels for c in few.cases] == [c.labels for c in table.cases]
     assert states(few, "test", split) == states(table, "test", split)
     for case in few.cases:
@@ -67,15 +67,15 @@ def test_labels_and_test_masks_stay_and_negatives_are_empty(phantom):
         if case.masks[0].state is MaskState.UNKNOWN:
             assert case.labels == (1.0,)
     assert few.sha256 != table.sha256
-    assert keep_masks(table, split, 1.0, 0) is table
+    assert keep_subset(table, split, 1.0, 0).table is table
 
 
 def test_subsets_of_another_number_or_seed_are_others(phantom):
     _, table, split = phantom
-    first = drawn(keep_masks(table, split, 0.2, 0), "train", split)
-    assert drawn(keep_masks(table, split, 0.2, 0), "train", split) == first
-    assert drawn(keep_masks(table, split, 0.2, 0, number=1), "train", split) != first
-    assert drawn(keep_masks(table, split, 0.2, 1), "train", split) != first
+    first = drawn(keep_subset(table, split, 0.2, 0).table, "train", split)
+    assert drawn(keep_subset(table, split, 0.2, 0).table, "train", split) == first
+    assert drawn(keep_subset(table, split, 0.2, 0, number=1).table, "train", split) != first
+    assert drawn(keep_subset(table, split, 0.2, 1).table, "train", split) != first
 
 
 def test_a_drawn_mask_of_a_negative_costs_nothing_and_becomes_an_empty_one(phantom):
@@ -140,7 +140,7 @@ def test_a_written_subset_is_read_again_as_the_same_cases(phantom, tmp_path):
 def test_a_share_outside_0_to_1_is_refused(phantom, share):
     _, table, split = phantom
     with pytest.raises(ValueError, match=f"share must be above 0 and at most 1: got {share}"):
-        keep_masks(table, split, share, 0)
+        keep_subset(table, split, share, 0)
 
 
 def test_side_tables_are_not_written_as_a_subset(phantom):
