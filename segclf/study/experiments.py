@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from segclf.study.compare.section import compare_phantom, entry_of, section
 from segclf.study.kinds import kinds_section, run_kinds
 from segclf.study.page import results_page
 from segclf.study.planner_proof import planner_section, run_planner
-from segclf.study.semi_proof import run_semi, semi_section
+from segclf.study.semi_proof import CT, PHANTOM, run_semi
+from segclf.study.semi_section import semi_section
 
 TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/results.md")
 RECIPES = Path("docs/results.json")
@@ -142,12 +144,22 @@ class Proof:
     title: str
     run: Callable[[Path, int], Entry]
     section: Callable[[str, Entry | None], str]
+    needs_images: bool = False
+    """It reads image sets of SEGCLF_REALDATA."""
 
 
 PROOFS = {
     "phantom_heads": Proof("Phantom: eight heads with missing labels", run_heads, heads_section),
     "phantom_kinds": Proof("Phantom: classes that were never trained", run_kinds, kinds_section),
-    "phantom_semi": Proof("Phantom: few masks, all labels", run_semi, semi_section),
+    "phantom_semi": Proof(
+        "Phantom: few masks, all labels", partial(run_semi, PHANTOM), partial(semi_section, PHANTOM)
+    ),
+    "ct_ich_semi": Proof(
+        "CT slices: few masks, all labels",
+        partial(run_semi, CT),
+        partial(semi_section, CT),
+        needs_images=True,
+    ),
     "phantom_planner": Proof(
         "Phantom: what the planner predicted, and what came", run_planner, planner_section
     ),
@@ -158,7 +170,7 @@ def main(names: list[str]) -> int:
     """Run the studies named, or all; returns the worst exit code."""
     code = 0
     for name in names or [*STUDIES, *PROOFS]:
-        if name in STUDIES and STUDIES[name].config and "SEGCLF_REALDATA" not in os.environ:
+        if _needs_images(name) and "SEGCLF_REALDATA" not in os.environ:
             say(f"{name}: SEGCLF_REALDATA does not name the folder with the image sets: not run")
             continue
         try:
@@ -171,6 +183,10 @@ def main(names: list[str]) -> int:
             say(f"{name}: {error}")
             code = max(code, int(error.exit_code))
     return code
+
+
+def _needs_images(name: str) -> bool:
+    return STUDIES[name].config is not None if name in STUDIES else PROOFS[name].needs_images
 
 
 def run_study(name: str, study: Study) -> Entry:

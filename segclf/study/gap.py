@@ -24,14 +24,18 @@ class Scored:
     """(case,) codes from 0."""
     score: Mapping[str, np.ndarray]
     """Method to (subset, case); NaN rows where a training is missing."""
+    tested: np.ndarray | None = None
+    """(subset, case) bool: which cases a subset was tested on, where each is a fold's; None: all.
+    Folds are not drawn anew, since each has other patients."""
 
 
 def gap_closed(scored: Scored, few: str, full: str, *, seed: int = 0) -> dict[str, Row]:
     """Per method: mean AUROC, (m - few) / (full - few), and m - few, with 95 % intervals.
 
-    Subsets and patients are drawn anew together, the same for all methods, so every comparison is
-    paired. A method is compared on the subsets that it, `few` and `full` all have. Undefined with
-    the reason where there is no gap, or in more than 2.5 % of the resamples.
+    Subsets (unless each is a fold's) and patients are drawn anew together, the same for all
+    methods, so every comparison is paired. A method is compared on the subsets that it, `few` and
+    `full` all have. Undefined with the reason where there is no gap, or in more than 2.5 % of the
+    resamples.
 
     Args:
         scored: Test cases.
@@ -46,21 +50,35 @@ def gap_closed(scored: Scored, few: str, full: str, *, seed: int = 0) -> dict[st
     n_patients = int(scored.patient.max()) + 1
     times = draw.multinomial(n_patients, np.full(n_patients, 1 / n_patients), N_RESAMPLES)
     weight = np.concatenate([np.ones((1, n_patients)), times])[:, scored.patient]
+    n_subsets, n_cases = len(scored.score[few]), len(scored.label)
+    tested = np.ones((n_subsets, n_cases), bool) if scored.tested is None else scored.tested
     auroc = {
-        method: np.stack([_aurocs(row, scored.label, weight) for row in scores], axis=1)
+        method: np.stack(
+            [
+                _aurocs(row[own], scored.label[own], weight[:, own])
+                for row, own in zip(scores, tested, strict=True)
+            ],
+            axis=1,
+        )
         for method, scores in scored.score.items()
     }
-    return {method: _row(auroc, method, few, full, seed) for method in auroc}
+    seed_of_subsets = seed if scored.tested is None else None
+    return {method: _row(auroc, method, few, full, seed_of_subsets) for method in auroc}
 
 
-def _row(auroc: Mapping[str, np.ndarray], method: str, few: str, full: str, seed: int) -> Row:
+def _row(
+    auroc: Mapping[str, np.ndarray], method: str, few: str, full: str, seed: int | None
+) -> Row:
+    """The numbers of a method; subsets are drawn anew unless there is no seed for it."""
     compared = [auroc[name] for name in (method, few, full)]
     known = ~np.isnan([values[0] for values in compared]).any(axis=0)
     row: Row = {"n_subsets": int(known.sum())}
     if not known.any():
         return row | {"auroc": None, "reason": "not run, or failed, on every subset"}
     n = int(known.sum())
-    picked = generator(seed, "subsets", n).multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
+    picked = np.ones((N_RESAMPLES, n))
+    if seed is not None:
+        picked = generator(seed, "subsets", n).multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
     weight = np.concatenate([np.full((1, n), 1.0), picked]) / n
     with np.errstate(invalid="ignore", divide="ignore"):
         m, b, f = ((weight * values[:, known]).sum(axis=1) for values in compared)
@@ -94,6 +112,7 @@ def pair_gain(scored: Scored, first: str, second: str, *, seed: int = 0) -> Row:
             scored.label,
             scored.patient,
             {n: scored.score[n] for n in dict.fromkeys((second, first))},
+            scored.tested,
         ),
         second,
         first,

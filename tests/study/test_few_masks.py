@@ -1,6 +1,7 @@
 """The proofs of fewer masks and of the planner: what they train, count and tell."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from segclf.core.records import MaskState
 from segclf.phantom import PhantomSettings
 from segclf.study import planner_proof, semi_proof
 from segclf.study.experiments import PROOFS, comparisons_page
+from segclf.study.semi_section import semi_section
 
 SIZES = {"train": 40, "val": 16, "test": 12}
 
@@ -22,12 +24,17 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
     small = {"size_px": [16, 16], "n_cases": SIZES}
-    monkeypatch.setattr(semi_proof, "SETTINGS", semi_proof.SETTINGS | small)
     monkeypatch.setattr(planner_proof, "BASE", planner_proof.BASE | small)
     monkeypatch.setattr(planner_proof, "SETTINGS", ({"area_fraction": 0.01}, {"noise": 0.08}))
-    monkeypatch.setattr(semi_proof, "METHODS", ("pseudo", "cps"))
     monkeypatch.setattr(semi_proof.Cell, "settings", property(lambda _cell: ()))
     return tmp_path
+
+
+STUDY = replace(
+    semi_proof.PHANTOM,
+    methods=("pseudo", "pseudo --boosted", "cps"),
+    phantom={**(semi_proof.PHANTOM.phantom or {}), "size_px": [16, 16], "n_cases": SIZES},
+)
 
 
 def scores_of(exp, rng):
@@ -38,21 +45,22 @@ def scores_of(exp, rng):
         for case in exp.table.cases
         if not case.case_id.startswith("test")
     )
-    return np.array([drawn / 20 * case.labels[0] + rng.normal() for case in test]), drawn
+    return {c.case_id: drawn / 20 * c.labels[0] + rng.normal() for c in test}, drawn
 
 
 def test_few_masks_are_data_sets_of_their_own_and_a_failure_costs_no_other(tiny, monkeypatch):
     seen = {}
     rng = np.random.default_rng(0)
 
-    def train(exp):
+    def train(exp, fold):
+        assert fold is None
         name = exp.run.path.name
         if name.endswith("s1-cps"):
             raise StoppedError("the loss is NaN.", where="x", expected="y", fix="z")
         seen[name] = scores_of(exp, rng)
 
-    monkeypatch.setattr(semi_proof, "_test_scores", lambda exp: seen[exp.run.path.name][0])
-    entry = semi_proof.run_semi(Path("data/semi"), 2, train=train)
+    monkeypatch.setattr(semi_proof, "_test_scores", lambda exp, _: seen[exp.run.path.name][0])
+    entry = semi_proof.run_semi(STUDY, Path("data/semi"), 2, train=train)
     drawn = {name: n for name, (_, n) in seen.items()}
     table = pd.read_csv("data/semi/manifest.csv")
     full = table.loc[table["split"] != "test", "mask"].notna().sum()
@@ -62,13 +70,14 @@ def test_few_masks_are_data_sets_of_their_own_and_a_failure_costs_no_other(tiny,
     first, second = (pd.read_csv(f"data/semi/subset{k}/manifest.csv") for k in (0, 1))
     assert not first["mask"].equals(second["mask"])
     assert first["label"].equals(table["label"])
-    truth = table.loc[table["split"] == "test", "label"]
-    values = [roc_auc_score(truth, seen[f"semi-s{k}-pseudo"][0]) for k in (0, 1)]
+    truth = table.loc[table["split"] == "test"].set_index("case_id")["label"]
+    scores = [seen[f"semi-s{k}-pseudo"][0] for k in (0, 1)]
+    values = [roc_auc_score(truth[[*one]], [*one.values()]) for one in scores]
     assert entry["rows"]["pseudo"]["auroc"] == pytest.approx(np.mean(values))
     assert entry["rows"]["cps"]["n_subsets"] == 1
     assert entry["cells"]["cps, subset 1"] == {"state": "failed", "reason": "the loss is NaN"}
     kept = json.loads(json.dumps(entry))
-    text = semi_proof.semi_section("Few", kept)
+    text = semi_section(semi_proof.PHANTOM, "Few", kept)
     assert "failed: cps, subset 1: the loss is NaN" in text
     assert f"| pseudo | 2 | {np.mean(values):.3f} (" in text
     assert text in comparisons_page({"phantom_semi": kept}).replace(
@@ -80,7 +89,7 @@ def test_a_method_that_the_recipe_does_not_know_fails_alone():
     cell = semi_proof.Cell("pseudo --boosted", 0)
     assert cell.settings == ("semi.method=pseudo", "semi.boosted=true")
     assert semi_proof.Cell(semi_proof.FEW, 0).settings == ()
-    assert len(semi_proof.methods()) == 2 + 2 * len(semi_proof.METHODS)
+    assert len(semi_proof.PHANTOM.rows) == 2 + 2 * len(semi_proof.METHODS)
 
 
 @pytest.mark.parametrize(
