@@ -21,6 +21,7 @@ from segclf.phantom import PhantomSettings
 from segclf.study.attributes import heads_section, run_heads
 from segclf.study.compare.flow import compare
 from segclf.study.compare.section import compare_phantom, entry_of, section
+from segclf.study.curves import few_masks_svg, planner_svg
 from segclf.study.kinds import kinds_section, run_kinds
 from segclf.study.page import results_page
 from segclf.study.planner_proof import planner_section, run_planner
@@ -33,7 +34,7 @@ DATA = Path("runs/data")
 Entry = dict[str, Any]
 HEADER = """# Methods compared
 
-Made by `make results` as well. Each section but the last four is one `segclf compare`: one split,
+Made by `make results` as well. Each section but the last five is one `segclf compare`: one split,
 the same encoder and first weights, augmentation, batch size and selection rule, thresholds from
 validation cases; each section says how many steps its networks took. Intervals are 95 %, by
 patient; [compare.md](compare.md) says how numbers are made. What has not run reads "not run".
@@ -146,22 +147,31 @@ class Proof:
     section: Callable[[str, Entry | None], str]
     needs_images: bool = False
     """It reads image sets of SEGCLF_REALDATA."""
+    figure: Callable[[Entry], str] | None = None
+    """The entry drawn, as SVG text."""
 
 
 PROOFS = {
     "phantom_heads": Proof("Phantom: eight heads with missing labels", run_heads, heads_section),
     "phantom_kinds": Proof("Phantom: classes that were never trained", run_kinds, kinds_section),
     "phantom_semi": Proof(
-        "Phantom: few masks, all labels", partial(run_semi, PHANTOM), partial(semi_section, PHANTOM)
+        "Phantom: few masks, all labels",
+        partial(run_semi, PHANTOM),
+        partial(semi_section, PHANTOM),
+        figure=few_masks_svg,
     ),
     "ct_ich_semi": Proof(
         "CT slices: few masks, all labels",
         partial(run_semi, CT),
         partial(semi_section, CT),
         needs_images=True,
+        figure=few_masks_svg,
     ),
     "phantom_planner": Proof(
-        "Phantom: what the planner predicted, and what came", run_planner, planner_section
+        "Phantom: what the planner predicted, and what came",
+        run_planner,
+        planner_section,
+        figure=planner_svg,
     ),
 }
 
@@ -211,8 +221,11 @@ def keep(name: str, entry: Entry) -> None:
 
 
 def write_page() -> None:
-    """Write the page of results: the recipes, then the comparisons."""
-    write_text(PAGE, f"{results_page(_read(RECIPES))}\n{comparisons_page(_read(TABLE))}")
+    """Write the page of results, and its figures: the recipes, then the comparisons."""
+    table = _read(TABLE)
+    for name in _drawn(table):
+        write_text(PAGE.parent / f"{name}.svg", PROOFS[name].figure(table[name]))  # type: ignore[misc]
+    write_text(PAGE, f"{results_page(_read(RECIPES))}\n{comparisons_page(table)}")
 
 
 def comparisons_page(table: Mapping[str, Entry]) -> str:
@@ -223,8 +236,16 @@ def comparisons_page(table: Mapping[str, Entry]) -> str:
         whole = section(study.title, entry).split("\n", 2)  # heading, blank line, the rest
         parts += ["\n".join([*whole[:2], study.about, "", *whole[2:]])]
         parts += _goals(entry["goals"] if entry else ())
-    parts += [proof.section(proof.title, table.get(name)) for name, proof in PROOFS.items()]
+    drawn = _drawn(table)
+    for name, proof in PROOFS.items():
+        parts.append(proof.section(proof.title, table.get(name)))
+        parts += [f"![{proof.title}]({name}.svg)\n"] if name in drawn else []
     return "\n".join(parts)
+
+
+def _drawn(table: Mapping[str, Entry]) -> list[str]:
+    """Proofs that have run and have a figure."""
+    return [name for name, proof in PROOFS.items() if proof.figure and name in table]
 
 
 def _read(path: Path) -> Entry:

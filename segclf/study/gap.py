@@ -86,6 +86,7 @@ def _row(
         share = gain / gap
     own = auroc[method][0, known]
     row |= {"auroc": float(m[0]), "lowest": float(own.min()), "highest": float(own.max())}
+    row["each"] = [float(value) for value in own]
     row["gain"] = {"value": float(gain[0]), **_interval(gain[1:])}
     if gap[0] <= 0:
         return row | {"share": None, "reason": "all masks are no better than few: there is no gap"}

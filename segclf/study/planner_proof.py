@@ -16,7 +16,7 @@ from segclf.manifest import cases_of
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.predict import predict_cases
 from segclf.study.advise.buy import curve_of
-from segclf.study.advise.curve import Cases, predict_auroc
+from segclf.study.advise.curve import Cases, errors_of, predict_auroc
 from segclf.study.advise.measure import (
     FOLDER,
     MODEL,
@@ -58,6 +58,10 @@ SHARES, AIM = (0.1, 0.2, 0.4), 0.8
 N_SUBSETS, PER_SEED = 3, 2
 LEAST_COVERED, MOST_WIDTH = 8, 0.1
 PROOF = "proof.json"
+NAMES = {"area_fraction": "area fraction", "train": "training cases"}
+N_POINTS = 24
+TOLD = ("n_masks", "auroc", "lo", "hi", "at", "trainings", "curve")
+"""What of a prediction the table of results keeps; the last two are drawn."""
 Entry = dict[str, Any]
 
 
@@ -93,7 +97,7 @@ def predict_and_measure(number: int, folder: Path, name: str) -> Entry:
     interval = entry["predicted"]
     return {
         "setting": entry["setting"],
-        **{key: interval[key] for key in ("n_masks", "auroc", "lo", "hi", "at")},
+        **{key: interval[key] for key in TOLD},
         "measured": auroc,
         "is_covered": bool(interval["lo"] <= auroc <= interval["hi"]),
         "width": interval["hi"] - interval["lo"],
@@ -126,7 +130,18 @@ def predicted(exp: Experiment) -> Entry:
         f"{share:g}": float(own.loc[np.isclose(own["masks"], share), "auroc"].mean())
         for share in SHARES
     }
-    return {"n_masks": n_masks, "auroc": mid, "lo": lo, "hi": hi, "at": at, "effect": effect}
+    sizes = np.geomspace(curve.masks0, n_masks, N_POINTS)
+    band = np.quantile(1 - errors_of(curve, sizes, n_labels), (0.025, 0.5, 0.975), axis=0)
+    return {
+        "n_masks": n_masks,
+        "auroc": mid,
+        "lo": lo,
+        "hi": hi,
+        "at": at,
+        "effect": effect,
+        "trainings": own[["n_masks", "auroc"]].to_numpy(dtype=float).tolist(),
+        "curve": np.column_stack([sizes, band.T]).tolist(),
+    }
 
 
 def measured(exp: Experiment, subset: int) -> Entry:
@@ -144,6 +159,12 @@ def measured(exp: Experiment, subset: int) -> Entry:
         raise ValueError(f"the test cases of {exp.run.path.name} lack a class.")
     (model / MODEL).unlink(missing_ok=True)
     return {"auroc": found["value"]}
+
+
+def words_of(setting: Entry) -> list[str]:
+    """What a setting differs in, as it is read."""
+    flat = setting | setting.get("n_cases", {})
+    return [f"{NAMES.get(key, key)} {value}" for key, value in flat.items() if key != "n_cases"]
 
 
 def verdict_of(rows: list[Entry]) -> Entry:
@@ -173,10 +194,10 @@ def planner_section(title: str, entry: Entry | None) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        own = ", ".join(f"{key} {value}" for key, value in row["setting"].items())
+        own = ", ".join(words_of(row["setting"]))
         at = ", ".join(f"{value:.3f}" for value in row["at"].values())
         lines.append(
-            f"| {own.replace('_', ' ')} | {row['n_masks']:.0f} | {at} | {row['auroc']:.3f} "
+            f"| {own} | {row['n_masks']:.0f} | {at} | {row['auroc']:.3f} "
             f"({row['lo']:.3f} to {row['hi']:.3f}) | {row['measured']:.3f} | "
             f"{'yes' if row['is_covered'] else 'no'} |"
         )

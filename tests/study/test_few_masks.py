@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from segclf.core.atomic import write_text
+from segclf.core.config import load_recipe, recipe_yaml
 from segclf.core.errors import StoppedError
 from segclf.core.records import MaskState
-from segclf.phantom import PhantomSettings
+from segclf.manifest import cases_of
+from segclf.phantom import PhantomSettings, write_phantom
 from segclf.study import planner_proof, semi_proof
 from segclf.study.experiments import PROOFS, comparisons_page
 from segclf.study.semi_section import semi_section
@@ -83,6 +86,31 @@ def test_few_masks_are_data_sets_of_their_own_and_a_failure_costs_no_other(tiny,
     assert text in comparisons_page({"phantom_semi": kept}).replace(
         PROOFS["phantom_semi"].title, "Few"
     )
+
+
+def test_with_folds_subset_k_is_one_of_fold_k_and_scored_on_its_test_cases(tiny, monkeypatch):
+    phantom = PhantomSettings.model_validate({**STUDY.phantom, "n_cases": {"train": 60}})
+    write_phantom(Path("data/all"), phantom)
+    table = pd.read_csv("data/all/manifest.csv").drop(columns="split")
+    table.to_csv("data/all/manifest.csv", index=False)
+    recipe = load_recipe(Path("data/all/recipe.yaml"), ("split.folds=3",))
+    recipe = recipe.model_copy(update={"manifest": "../data/all/manifest.csv"})
+    write_text(Path("configs/folded.yaml"), recipe_yaml(recipe))
+
+    def scores(exp, fold):
+        return {case.case_id: 0.5 for case in cases_of(exp.table, exp.split, "test", fold)}
+
+    monkeypatch.setattr(semi_proof, "_test_scores", scores)
+    folds = []
+    study = replace(STUDY, methods=("cps",), phantom=None, config="folded", has_regime=False)
+    entry = semi_proof.run_semi(
+        study, Path("data/ct"), 2, train=lambda exp, fold: folds.append((exp.run.path.name, fold))
+    )
+    assert {fold for name, fold in folds if "-s0-" in name} == {0}
+    assert {fold for name, fold in folds if "-s1-" in name} == {1}
+    assert entry["rows"]["cps"]["n_subsets"] == 2
+    assert 0 < entry["n_test"]["cases"] < len(table)
+    assert "regime" not in entry
 
 
 def test_a_method_that_the_recipe_does_not_know_fails_alone():

@@ -102,3 +102,31 @@ def test_a_missing_training_is_left_out_for_all_that_it_is_compared_with():
     assert found["m"]["share"]["value"] == pytest.approx(1 / 2)
     assert found["n"]["auroc"] is None
     assert found["n"]["reason"] == "not run, or failed, on every subset"
+
+
+def test_subsets_of_folds_are_scored_on_their_own_cases_and_only_patients_are_drawn(large):
+    tested = np.zeros((2, 200), bool)
+    tested[0, :80], tested[1, 80:] = True, True
+    score = {name: rows[:2] for name, rows in large.score.items()}
+    found = gap_closed(Scored(large.label, large.patient, score, tested), "few", "full")["m"]
+    each = [roc_auc_score(large.label[own], score["m"][k][own]) for k, own in enumerate(tested)]
+    assert found["each"] == pytest.approx(each)
+    assert found["auroc"] == pytest.approx(np.mean(each))
+    rng = np.random.default_rng(1)
+    gains = []
+    for _ in range(200):
+        patients = rng.integers(0, 100, 100)
+        rows = np.concatenate([2 * patients, 2 * patients + 1])
+        gains.append(
+            np.mean(
+                [
+                    roc_auc_score(large.label[i], score["m"][k][i])
+                    - roc_auc_score(large.label[i], score["few"][k][i])
+                    for k, own in enumerate(tested)
+                    for i in [rows[own[rows]]]
+                ]
+            )
+        )
+    lo, hi = np.quantile(gains, (0.025, 0.975))
+    assert found["gain"]["lo"] == pytest.approx(lo, abs=0.2 * (hi - lo))
+    assert found["gain"]["hi"] == pytest.approx(hi, abs=0.2 * (hi - lo))
