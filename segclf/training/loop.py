@@ -43,6 +43,7 @@ from segclf.training.state import (
     Training,
     decay_of,
 )
+from segclf.training.thin import guard_thin
 
 
 def fit(
@@ -164,6 +165,7 @@ def _prepare(
     fabric.barrier()
     checkpoint, problems = load_latest(root)
     fabric.barrier()  # every rank has read before the first one writes
+    guard_thin(task.network)
     layout = memory_format(task.spatial_dims, fabric.device)
     task.network.to(fabric.device).to(memory_format=layout).train()
     average = start_average(task.network) if decay_of(task, settings) is not None else None
