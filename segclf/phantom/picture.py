@@ -77,11 +77,11 @@ def _draw_anatomy(
     reach *= smaller * rng.uniform(0.95, 1.05, n_axes)
     body = _radius(place, rng.uniform(-0.04, 0.04, n_axes), reach)
     tissue = _smooth_noise(settings.size_px, min(settings.size_px) / 14, rng)
-    share, contrast = ((0.4, 0.12), (0.4, 0.5), (0.85, 0.5))[look["density"]]
+    share, contrast = ((0.4, 0.12), (0.4, 0.4), (0.85, 0.4))[look["density"]]
     dense = np.quantile(tissue, 1 - share)
     inside = 0.36 + contrast * _soft(tissue - dense, 0.5) + 0.03 * tissue
     columns = ((0.0,), (-0.4, 0.4), (-0.5, 0.0, 0.5))[look["organs"]]
-    dark = (0.2, 0.14, 0.2)[look["organs"]]
+    dark = (0.2, 0.14, 0.24)[look["organs"]]
     for column in columns:
         centre = np.zeros(n_axes)
         centre[:2] = rng.uniform(-0.15, 0.05), column + rng.uniform(-0.04, 0.04)
@@ -89,8 +89,8 @@ def _draw_anatomy(
         inside -= dark * _soft(1 - _radius(place, centre, size * rng.uniform(0.85, 1.1)), 0.2)
     spine = np.array([0.6, 0.0, 0.0][:n_axes])
     inside += 0.25 * _soft(1 - _radius(place, spine, np.array([0.11, 0.11, 2.0][:n_axes])), 0.4)
-    inside += (-0.3, 0.0, 0.3)[look["centre"]] * _soft(0.4 - body, 0.2)
-    inside += (0.0, 0.2, 0.2)[look["rim"]] * _soft(body - (1, 0.93, 0.84)[look["rim"]], 0.05)
+    inside += (-0.4, 0.0, 0.4)[look["centre"]] * _soft(0.4 - body, 0.2)
+    inside += (0.0, 0.3, 0.3)[look["rim"]] * _soft(body - (1, 0.93, 0.84)[look["rim"]], 0.05)
     inside += _draw_speckle((0, 20, 80)[look["speckle"]], settings.size_px, rng)
     if look["stripes"]:
         inside += 0.12 * np.sin(16 * place[look["stripes"] - 1])
@@ -100,7 +100,7 @@ def _draw_anatomy(
 def _draw_speckle(n_dots: int, size_px: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     dots = np.zeros(size_px)
     where = (rng.uniform(0.15, 0.85, (80, len(size_px))) * size_px).astype(int)[:n_dots]
-    dots[tuple(where.T)] = 0.45
+    dots[tuple(where.T)] = 0.6
     return dots
 
 
