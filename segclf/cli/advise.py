@@ -123,14 +123,17 @@ def _measure(
 ) -> None:
     from segclf.experiment import new_experiment
     from segclf.study.advise.pages import check_page, write_page
+    from segclf.study.advise.allowed import check_subsets, check_trainable
     from segclf.study.advise.spend import check_wish, measure_and_plan, one_fold, sizes_of
 
+    masks, labels, n_subsets = sizes
     check_page(out)
     check_wish(wish)  # type: ignore[arg-type] (a Wish, whose import costs seconds)
+    check_subsets(n_subsets)
     exp = new_experiment(config, manifest, run, sets)
+    check_trainable(exp.recipe)
     announce(exp)
     fold = one_fold(exp, fold)
-    masks, labels, n_subsets = sizes
     planned = sizes_of(exp, masks, labels, fold)
     result, sections, figures, code = measure_and_plan(exp, planned, n_subsets, wish, fold)  # type: ignore[arg-type]
     from segclf.study.advise.show import as_text

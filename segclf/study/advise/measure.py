@@ -23,7 +23,8 @@ from segclf.evaluate.inference.auroc import auroc_of
 from segclf.experiment import Experiment
 from segclf.manifest import cases_of
 from segclf.predict import predict_cases
-from segclf.segment import train_segmenter
+from segclf.rounds import train_fold
+from segclf.study.advise.allowed import MIN_SUBSETS, check_subsets, check_trainable
 from segclf.study.advise.drawn import costly_masks
 from segclf.study.advise.subsets import keep_subset
 from segclf.study.compare.cells import DONE, FAILED, NOT_RUN, UNFIT, why_failed
@@ -31,7 +32,6 @@ from segclf.training.runtime import full_disk_stops
 
 FOLDER, CELLS, MEASURED = ("advise", "measure"), "cells.json", "measured.csv"
 MODEL = "model.safetensors"
-MIN_SUBSETS = 3
 Row = dict[str, Any]
 
 
@@ -105,15 +105,10 @@ def measure(
         train: For tests: `train_cell` by default.
 
     Raises:
-        UsageError: Fewer than three subsets.
+        UsageError: Fewer than three subsets, or trainings that `check_trainable` refuses.
     """
-    if n_subsets < MIN_SUBSETS:
-        raise UsageError(
-            f"{n_subsets} subsets of a size do not show how much trainings differ.",
-            where=f"--subsets {n_subsets}",
-            expected=f"at least {MIN_SUBSETS}",
-            fix=f"write --subsets {MIN_SUBSETS}",
-        )
+    check_subsets(n_subsets)
+    check_trainable(exp.recipe)
     path = exp.run.stage(*FOLDER) / CELLS
     table: dict[str, Row] = read_json(path) if path.is_file() else {}
     planned = [(number, size) for number in range(n_subsets) for size in sizes]
@@ -175,9 +170,7 @@ def train_cell(
     own = subset_experiment(exp, size, number, folder, fold)
     model, predicted = own.run.stage("segment", fold=fold), own.run.stage("predict", "val")
     val = cases_of(own.table, own.split, "val", fold)
-    train_segmenter(
-        own.table, own.split, own.recipe, model, fold=fold, resume=True, on_event=on_event
-    )
+    train_fold(own, on_event, fold, None, resume=True)
     predict_cases(val, model, own.recipe, predicted, fold=fold, on_event=on_event)
     kept = keep_subset(
         exp.table, exp.split, size.masks, exp.recipe.seed, number=number, fold=fold,
@@ -253,7 +246,8 @@ def _measured(rows: Sequence[Row], findings: Sequence[str]) -> pd.DataFrame:
 
 
 def _identity(exp: Experiment, size: Size, number: int, fold: int | None) -> str:
-    settings = flat_settings(exp.recipe, (*SHARED_SETTINGS, "loss", "segment", "predict"))
+    semi = ("semi",) if exp.recipe.semi.method is not None else ()
+    settings = flat_settings(exp.recipe, (*SHARED_SETTINGS, "loss", "segment", "predict", *semi))
     parts = (
         sorted(map(str, exp.split["split"])),
         exp.table.sha256,

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
+from segclf.cli import app
 from segclf.core.errors import StoppedError, UsageError
 from segclf.core.records import MaskState
 from segclf.core.statstable import read_statistics
@@ -69,8 +72,6 @@ def test_a_second_call_trains_nothing_and_another_recipe_trains_anew(exp):
     assert len(calls) == 9
     pd.testing.assert_frame_equal(frame, again)
     other = exp.recipe.model_copy(update={"train": exp.recipe.train.model_copy(update={"lr": 0.5})})
-    from dataclasses import replace
-
     measure(replace(exp, recipe=other), SIZES[:1], 3, train=train)
     assert len(calls) == 12
     shutil.rmtree(exp.run.stage("advise"))
@@ -139,6 +140,57 @@ def test_a_real_training_reads_no_test_file_and_its_auroc_is_that_of_scikit_lear
     assert train_cell(exp, SIZES[1], 0, tmp_path, None, lambda _event: None) == found
     assert (tmp_path / "segment/model.json").read_bytes() == before
     assert not (tmp_path / "segment/model.safetensors").exists()
+
+
+def with_recipe(exp, **sections):
+    """The run with other settings in these sections of its recipe."""
+    changed = {
+        name: getattr(exp.recipe, name).model_copy(update=settings)
+        for name, settings in sections.items()
+    }
+    return replace(exp, recipe=exp.recipe.model_copy(update=changed))
+
+
+def test_cells_train_as_the_recipe_says_and_are_trained_anew_when_it_changes(exp, tmp_path):
+    shutil.rmtree(exp.run.stage("advise"), ignore_errors=True)
+    sums, calls = set(), []
+    for method in (None, "mean_teacher"):
+        own = with_recipe(exp, semi={"method": method, "weight": 9.0, "ramp": 0.0})
+        folder = tmp_path / str(method)
+        train_cell(own, SIZES[0], 0, folder, None, lambda _event: None, keep_model=True)
+        identity = json.loads((folder / "segment/identity.json").read_text())
+        assert identity.get("semi.method") == method
+        sums.add(json.loads((folder / "segment/model.json").read_text())["sha256"])
+        measure(own, SIZES[:1], 3, train=lambda *a: calls.append(a[3]) or fake(*a))
+    assert len(sums) == 2  # the unlabelled cases taught something
+    assert len(set(calls)) == 6
+    heavier = with_recipe(exp, semi={"method": "mean_teacher", "weight": 1.0})
+    measure(heavier, SIZES[:1], 3, train=lambda *a: calls.append(a[3]) or fake(*a))
+    assert len(set(calls)) == 9
+    shutil.rmtree(exp.run.stage("advise"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"semi": {"method": "pseudo"}}, "'pseudo' makes pseudo-masks in rounds"),
+        ({"semi": {"method": "two_step"}}, "'two_step' makes pseudo-masks in rounds"),
+        ({"semi": {"method": "cps", "rounds": 2}}, "'cps' has no rounds"),
+        ({"segment": {"refine_from": "coarse"}}, "with a network that has seen all of them"),
+    ],
+)
+def test_trainings_that_would_see_masks_outside_their_subset_are_refused(exp, sections, message):
+    with pytest.raises(UsageError, match=message):
+        measure(with_recipe(exp, **sections), SIZES, 3, train=fake)
+
+
+def test_too_few_subsets_are_refused_before_a_run_is_begun(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["advise", "--measure", "10,20", "--subsets", "2"])
+    assert isinstance(result.exception, UsageError)
+    assert "2 subsets of a size do not show" in str(result.exception)
+    assert result.stderr == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_trained_run_adds_doubt_and_diversity_and_still_reads_no_other_part(exp):
