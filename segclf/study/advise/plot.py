@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib import ticker
 
 from segclf.report.svg import new_figure, series_ink, styled, svg_text
 from segclf.study.advise.buy import Prices, Row, Stock
@@ -10,6 +11,9 @@ from segclf.study.advise.curve import Curve, errors_of, masks_needed
 N_POINTS = 80
 FURTHEST = 4.0
 """How many times the masks that are there the curve is drawn to."""
+MOST_TICKS = 6
+STEPS = ((1, 2, 5), (1, 3), (1,))
+"""First digits of the numbers on a logarithmic axis: the first row that gives few enough."""
 
 
 def curve_svg(
@@ -34,7 +38,7 @@ def curve_svg(
         mix: Of `cheapest`.
     """
     has_mix = target is not None and prices is not None
-    figure = new_figure(7.2 if has_mix else 4.2, 3.0)
+    figure = new_figure(7.6 if has_mix else 4.2, 3.9)
     with styled():
         axes = figure.subplots(1, 2 if has_mix else 1, squeeze=False)[0]
         _draw_curve(axes[0], curve, measured, stock, name, target)
@@ -56,10 +60,11 @@ def _draw_curve(axes, curve, measured, stock, name, target) -> None:  # noqa: AN
     if target is not None:
         axes.axhline(target, color=series_ink(2), linestyle="--", linewidth=1, label="target")
     axes.set_xscale("log")
+    _plain_ticks(axes.xaxis)
     axes.set_xlabel("training masks (dotted: what there is)")
     axes.set_ylabel("AUROC on validation cases")
     axes.set_title(name)
-    axes.legend(loc="lower right", fontsize=8)
+    _legend_below(axes)
 
 
 def _draw_mix(axes, curve, stock, target, prices, mix) -> None:  # noqa: ANN001 (matplotlib)
@@ -75,9 +80,12 @@ def _draw_mix(axes, curve, stock, target, prices, mix) -> None:  # noqa: ANN001 
     axes.plot(labels, feasible, color=series_ink(7), linestyle=":", label="every positive drawn")
     if np.isfinite(middle).any():
         axes.plot(labels, middle, color=series_ink(0), label=f"AUROC {target:g} reached")
+    low, high = quantiles[0], np.fmin(quantiles[2], feasible)  # not reached: up to what can be
+    if (low <= feasible).any():
         axes.fill_between(
-            labels, quantiles[0], quantiles[2], color=series_ink(0), alpha=0.15, linewidth=0
-        )
+            labels, low, high, where=low <= feasible, color=series_ink(0), alpha=0.15,
+            linewidth=0, label="25 to 75 % of the curves",
+        )  # fmt: skip
     axes.plot([stock.labels], [stock.masks], "s", color=series_ink(1), label="what there is")
     if mix and mix["minutes"] is not None:
         axes.plot(
@@ -85,7 +93,28 @@ def _draw_mix(axes, curve, stock, target, prices, mix) -> None:  # noqa: ANN001 
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    _plain_ticks(axes.xaxis)
+    _plain_ticks(axes.yaxis)
     axes.set_xlabel("training labels")
     axes.set_ylabel("training masks")
     axes.set_title(f"{prices.mask:g} min a mask, {prices.label:g} min a label")
-    axes.legend(loc="best", fontsize=8)
+    _legend_below(axes)
+
+
+def _plain_ticks(axis) -> None:  # noqa: ANN001 (matplotlib)
+    """A few plain numbers on a logarithmic axis."""
+    low, high = axis.get_view_interval()
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high) + 1)
+    for steps in STEPS:
+        ticks = np.outer(powers, steps).ravel()
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) <= MOST_TICKS:
+            break
+    axis.set_major_locator(ticker.FixedLocator(ticks.tolist()))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.12g}"))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
+def _legend_below(axes) -> None:  # noqa: ANN001 (matplotlib)
+    """Under the label of the axis, where it covers no line."""
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.2), fontsize=8, ncols=2)

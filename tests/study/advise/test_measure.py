@@ -118,6 +118,9 @@ def test_the_answer_is_written_and_says_what_the_mix_costs(exp, monkeypatch):
     assert json.loads((folder / "curves.json").read_text()) == json.loads(json.dumps(result))
     assert (folder / "curve_lesion.svg").read_text() == figures[0]
     assert figures[0].count("<svg") == 1
+    assert "$" not in figures[0]
+    assert "mathdefault" not in figures[0]
+    assert "25 to 75 % of the curves" in figures[0]
     row = result["findings"]["lesion"]
     assert row["stock"]["labels"] == 30
     assert row["mix"]["minutes"] >= 0
