@@ -18,6 +18,7 @@ AFTER_INTERRUPT = {
     "enroll": "run it again; with folds use --fold for each that lacks the class",
     "init": "remove what it wrote and run it again",
     "predict": "the same command continues",
+    "pseudo-label": "the same command continues",
     "summarize": "the same command continues",
     "train-clf": "--resume continues",
     "train-seg": "--resume continues",

@@ -1,17 +1,18 @@
 """Cases of another manifest, read as a run reads its own."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from segclf.core.atomic import sha256_of
 from segclf.core.errors import DataError
 from segclf.core.maskstats import MaskStatistics
 from segclf.core.records import Case
 from segclf.core.runs import safe_name
 from segclf.experiment import Experiment
 from segclf.manifest import CaseTable, image_cases, read_manifest
+from segclf.manifest.sources import read_bytes
 
 
 def other_table(exp: Experiment, manifest: Path) -> CaseTable:
@@ -50,13 +51,13 @@ def new_cases(exp: Experiment, images: Path) -> tuple[Case, ...]:
 
 def other_than_own(exp: Experiment, manifest: Path | None) -> Path | None:
     """`manifest`, or None if it is the one that the run was trained with."""
-    is_own = manifest is not None and sha256_of(manifest) == exp.table.manifest_sha256
+    is_own = manifest is not None and _sha256(manifest) == exp.table.manifest_sha256
     return None if is_own else manifest
 
 
 def other_name(manifest: Path) -> str:
     """Folder name for the predictions of another manifest; another content is another name."""
-    content = sha256_of(manifest)[:8]
+    content = _sha256(manifest)[:8]
     return safe_name(f"{manifest.resolve().parent.name}-{manifest.stem}-{content}")
 
 
@@ -72,3 +73,8 @@ def as_test(frame: pd.DataFrame, other: CaseTable, folds: list[int | None]) -> p
 def renamed(own: MaskStatistics) -> MaskStatistics:
     """Statistics whose case ids cannot be those of another manifest."""
     return replace(own, frame=own.frame.assign(case_id="own/" + own.frame["case_id"]))
+
+
+def _sha256(manifest: Path) -> str:
+    """Of the table as it is read, with the message of a table that cannot be read."""
+    return hashlib.sha256(read_bytes(manifest)).hexdigest()

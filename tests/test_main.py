@@ -33,6 +33,7 @@ SAYS = {
     "enroll --class x --images x": "run it again; with folds use --fold for each that lacks the "
     "class",
     "predict": "the same command continues",
+    "pseudo-label": "the same command continues",
     "demo": "the same command continues",
     "train-seg": "--resume continues",
     "train-clf": "--resume continues",

@@ -1,6 +1,8 @@
 """The command that makes pseudo-masks: pseudo-label."""
 
-from typing import Annotated
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -8,6 +10,7 @@ from segclf import options as opt
 from segclf.cli.app import app
 from segclf.closing import announce, quarantined
 from segclf.console import answer, progress
+from segclf.core.runs import RUNS
 
 
 @app.command(
@@ -56,12 +59,14 @@ def pseudo_label(
     from segclf.pseudolabel import pseudo_label as label  # torch: seconds, once the run is found
     from segclf.pseudolabel.ledger import counts_text
 
+    other = other_than_own(exp, manifest)
     with progress("pseudo-label") as on_event:
-        made = label(
-            exp, manifest=other_than_own(exp, manifest), fold=fold, soft=soft, on_event=on_event
-        )
+        made = label(exp, manifest=other, fold=fold, soft=soft, on_event=on_event)
     wrote = [str(folder) for folder, _ in made]
-    then = f"read {wrote[0]}/ledger.csv; train with side.csv as a side table"
+    then = f"read {wrote[0]}/ledger.csv"
+    if other is None and exp.run.path.resolve().parent.name == RUNS.name:
+        folds = zip(exp.folds(fold), (folder for folder, _ in made), strict=True)
+        then = "; ".join([then, *(_training(exp, folder, each) for each, folder in folds)])
     text = "\n".join(f"{counts_text(record['counts'])}\nwrote {f}" for f, record in made)
     value = {
         "wrote": wrote[0] if len(wrote) == 1 else wrote,
@@ -70,3 +75,16 @@ def pseudo_label(
     }
     answer(value, f"{text}\nnext: {then}", as_json=as_json)
     quarantined(sum(record["n_quarantined"] for _, record in made))
+
+
+def _training(exp: Any, folder: Path, fold: int | None) -> str:  # noqa: ANN401 (Experiment)
+    """The command that trains a new run, with the same split, on the pseudo-masks of a folder."""
+    of_fold = "" if fold is None else f"-fold{fold}"
+    inside = folder.relative_to(exp.run.path.parent)
+    tables = ",".join([*exp.recipe.side_tables, f"runs/{inside}/side.csv"])
+    words = [
+        "segclf", "train-seg", "--config", str(exp.run.config),
+        "--run", f"{exp.run.path.name}-{inside.parts[2]}{of_fold}",
+        "--set", f"side_tables=[{tables}]", *([] if fold is None else ["--fold", str(fold)]),
+    ]  # fmt: skip
+    return shlex.join(words)

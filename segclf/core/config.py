@@ -71,8 +71,8 @@ class Recipe(Settings):
     data_root: str | None = None
     """Folder that every path of the manifest stays inside; default: the manifest's folder."""
     side_tables: tuple[str, ...] = ()
-    """Tables keyed by `case_id`, in the manifest's folder or below it, whose filled cells are laid
-    over the manifest in this order: masks, labels, metadata."""
+    """Tables keyed by `case_id`, in the manifest's folder or below it or in a run (`runs/NAME/…`),
+    whose filled cells are laid over the manifest in this order: masks, labels, metadata."""
     data: Literal["user", "phantom"] = "user"
     """`phantom` marks every output as made from the built-in synthetic data."""
     columns: dict[str, str] = Field(default_factory=dict)

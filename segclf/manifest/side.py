@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segclf.core.config import Recipe
 from segclf.core.errors import CaseError, ConfigError, DataError
+from segclf.core.runs import RUNS
 from segclf.io import confine
 from segclf.manifest.cells import Column
 from segclf.manifest.columns import part_of
@@ -34,8 +35,13 @@ class Cells:
         return Column(self.headers[name], self.rows, self.texts[name])
 
 
-def named_side_tables(recipe: Recipe, manifest: Path) -> list[Path]:
-    """The side tables that the recipe names: files in the manifest's folder or below it.
+def named_side_tables(recipe: Recipe, manifest: Path, base: Path) -> list[Path]:
+    """The side tables that the recipe names: beside the manifest or below it, or in a run.
+
+    Args:
+        recipe: A text that starts with `runs/` may name a file of a run.
+        manifest: The table.
+        base: Folder of the recipe.
 
     Raises:
         ConfigError: There is no such file, or it lies elsewhere.
@@ -43,15 +49,29 @@ def named_side_tables(recipe: Recipe, manifest: Path) -> list[Path]:
     paths = []
     for text in recipe.side_tables:
         try:
-            paths.append(confine(text, [manifest.parent]))
+            paths.append(_confined(text, manifest.parent, base))
         except CaseError as error:
             raise ConfigError(
                 f"the side table {text!r} cannot be used: {error.wrong}",
                 where=f"side_tables: {text!r}",
-                expected="a .csv or .parquet file in the manifest's folder, or below it",
+                expected="a .csv or .parquet file in the manifest's folder or below it, or "
+                "runs/NAME/… in a run",
                 fix="correct the path; it is relative to the manifest's folder",
             ) from None
     return paths
+
+
+def _confined(text: str, folder: Path, base: Path) -> Path:
+    """The file in `folder`, else, for `runs/…`, in the folder of runs."""
+    top, _, rest = text.replace("\\", "/").partition("/")
+    try:
+        return confine(text, [folder])
+    except CaseError as error:
+        if error.reason != "missing_file" or top != RUNS.name or not rest:
+            raise
+        # where the run lies of which this is the recipe, however the current folder is called
+        around = [path for path in base.resolve().parents if path.name == RUNS.name][:1]
+        return confine(rest, [*around, RUNS])
 
 
 def overlay(

@@ -49,7 +49,7 @@ def read_manifest(
         ConfigError: The recipe names columns, findings or variables that are not there.
     """
     path = _manifest_path(recipe, base)
-    side_tables = [*named_side_tables(recipe, path), *side_tables]
+    side_tables = [*named_side_tables(recipe, path, base), *side_tables]
     contents = [read_bytes(each) for each in (path, *side_tables)]
     raw = parse_table(contents[0], path.name)
     layout = resolve_columns(list(raw.columns), recipe, need_truth=need_truth)

@@ -1,12 +1,14 @@
 """Side tables that a recipe names."""
 
 import hashlib
+import os
 
 import pandas as pd
 import pytest
 
+from segclf.core.config import make_recipe
 from segclf.core.errors import ConfigError, DataError
-from segclf.manifest import write_side_table
+from segclf.manifest import read_manifest, write_side_table
 
 MANIFEST = "image,mask,label\na.png,a_mask.png,1\nb.png,,\nc.png,,0"
 
@@ -53,6 +55,66 @@ def test_a_side_table_lies_beside_the_manifest(data, name, says):
         data.read(MANIFEST, side_tables_of_recipe=[name])
     assert caught.value.where == f"side_tables: {name!r}"
     assert caught.value.fix == "correct the path; it is relative to the manifest's folder"
+
+
+@pytest.fixture
+def run(data, monkeypatch):
+    """A folder of a run beside the data, in the current folder, with a side table and its mask."""
+    monkeypatch.chdir(data.root.parent)
+    folder = data.root.parent / "runs/first/pseudolabel/own"
+    folder.mkdir(parents=True)
+    data.mask("p.png", "..........\n" * 8)
+    (data.root / "p.png").rename(folder / "p.png")
+    (folder / "side.csv").write_text("case_id,mask,mask_source\nb,p.png,pseudo\n")
+    return folder
+
+
+def test_a_side_table_may_lie_in_a_run_wherever_the_command_is_given(data, run, monkeypatch):
+    name = "runs/first/pseudolabel/own/side.csv"
+    (mask,) = data.read(MANIFEST, side_tables_of_recipe=[name]).cases[1].masks
+    assert (mask.path, mask.is_pseudo) == (run / "p.png", True)
+    second = data.root.parent / "runs/second"
+    second.mkdir()
+    monkeypatch.chdir("/")
+    settings = {"manifest": "../../data/manifest.csv", "side_tables": [name]}
+    table = read_manifest(make_recipe(settings, where="test"), base=second)
+    assert table.cases[1].masks == (mask,)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("runs/../outside.csv", "is not allowed"),
+        ("runs/first/pseudolabel/../../../outside.csv", "is not allowed"),
+        ("{here}/runs/first/pseudolabel/own/side.csv", "is not allowed"),
+        ("runs/first/link.csv", "is a link that leaves"),
+        ("runs/first/elsewhere/outside.csv", "is a link that leaves"),
+        ("runs/first/pipe.csv", "is not a regular file"),
+        ("runs/first/absent.csv", "does not exist"),
+        ("runs", "does not exist"),
+        ("other/side.csv", "does not exist"),
+    ],
+)
+def test_a_side_table_of_a_run_lies_in_the_folder_of_runs(data, run, name, says):
+    here = data.root.parent
+    (here / "outside.csv").write_text("case_id,site\nb,y\n")
+    (here / "other").mkdir()
+    (here / "other/side.csv").write_text("case_id,site\nb,y\n")
+    (here / "runs/first/link.csv").symlink_to(here / "outside.csv")
+    (here / "runs/first/elsewhere").symlink_to(here)
+    os.mkfifo(here / "runs/first/pipe.csv")
+    with pytest.raises(ConfigError, match=says):
+        data.read(MANIFEST, side_tables_of_recipe=[name.format(here=here)])
+
+
+@pytest.mark.parametrize("mask", ["../p.png", "{here}/p.png", "link.png", "pipe.png"])
+def test_masks_of_a_side_table_in_a_run_lie_beside_it(data, run, mask):
+    (run / "p.png").rename(run.parent / "p.png")
+    (run / "link.png").symlink_to(run.parent / "p.png")
+    os.mkfifo(run / "pipe.png")
+    (run / "side.csv").write_text(f"case_id,mask\nb,{mask.format(here=run.parent)}\n")
+    with pytest.raises(DataError, match="not allowed|link that leaves|not a regular file"):
+        data.read(MANIFEST, side_tables_of_recipe=["runs/first/pseudolabel/own/side.csv"])
 
 
 def test_a_side_table_of_other_cases_is_refused(data):

@@ -1,12 +1,17 @@
 """The command `pseudo-label`: what it prints, what it refuses, its exit code."""
 
 import json
+import shlex
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from segclf.cli import app
 from segclf.core.errors import ConfigError, UsageError
+from segclf.core.runs import Run
+from segclf.experiment import open_experiment
 
 
 def run(*arguments):
@@ -23,6 +28,28 @@ def test_it_tells_the_counts_of_every_outcome(exp):
     text = run("--run", "phantom", "--filter", "boosted").stdout
     assert "lesion: held out 24 cases (test 12, val 12)" in text
     assert "read runs/phantom/pseudolabel/own-boosted/ledger.csv" in text
+
+
+def test_the_command_that_it_names_trains_on_its_masks_with_the_same_split(exp):
+    then = json.loads(run("--run", "phantom", "--filter", "boosted", "--json").stdout)["next"]
+    read, command = then.split("; ")
+    assert read == "read runs/phantom/pseudolabel/own-boosted/ledger.csv"
+    program, *arguments = shlex.split(command)
+    assert program == "segclf"
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.exception
+    trained = open_experiment(Run(Path("runs/phantom-own-boosted")))
+    assert (trained.run.path / "segment/model.json").is_file()
+    pd.testing.assert_frame_equal(trained.split, exp.split)
+    pseudo = {case.case_id for case in trained.table.cases if case.masks[0].is_pseudo}
+    side = pd.read_csv(exp.run.path / "pseudolabel/own-boosted/side.csv", dtype=str)
+    assert pseudo == set(side.loc[side["mask_source_lesion"] == "pseudo", "case_id"])
+    assert len(pseudo) > 3
+    sums = {
+        json.loads((one.run.path / "segment/model.json").read_text())["sha256"]
+        for one in (exp, trained)
+    }
+    assert len(sums) == 2
 
 
 def test_bounds_of_the_filter_confidence_are_an_option(exp):
