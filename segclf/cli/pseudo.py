@@ -44,6 +44,10 @@ def pseudo_label(
     """Predict masks for training cases without one, filter them, and say what became of each."""
     from segclf.experiment import find_experiment
 
+    if filter_name is not None:  # a name that does not exist is said before a run is looked for
+        from segclf.pseudolabel import find_filter
+
+        find_filter(filter_name)
     given = {
         "filter": filter_name,
         "uncertain": None if uncertain is None else f"[{uncertain}]",
@@ -54,9 +58,21 @@ def pseudo_label(
         config, run, [*(sets or ()), *named], needs="segment/**/model.json",
         made_by="segclf train-seg",
     )  # fmt: skip
+    from segclf.pseudolabel import find_filter  # torch: seconds, once the run is found
+
+    chosen = exp.recipe.pseudolabel.filter
+    reads = find_filter(chosen).reads
+    of_others = {
+        "--uncertain": uncertain is not None and "uncertain" not in reads,
+        "--min-confidence": min_confidence is not None and "min_confidence" not in reads,
+    }
+    for option, is_unread in of_others.items():
+        opt.refuse(
+            {option: is_unread}, f"--filter {chosen}", "is not read by this filter", "leave it out"
+        )
     announce(exp)
     from segclf.other import other_than_own
-    from segclf.pseudolabel import pseudo_label as label  # torch: seconds, once the run is found
+    from segclf.pseudolabel import pseudo_label as label
     from segclf.pseudolabel.ledger import counts_text
 
     other = other_than_own(exp, manifest)

@@ -126,7 +126,8 @@ def pseudo_label(
 
 def _identity(engine: Engine, job: Job, filter_name: str, fold: int | None) -> dict[str, Any]:
     """All that decides the masks of a case, apart from the case."""
-    settings = job.settings.model_dump(mode="json", exclude={"filter"})
+    read = {"free_empty", *job.filter.reads, *(("soft_bits",) if job.soft else ())}
+    settings = job.settings.model_dump(mode="json", include=read)
     return {
         "schema": SCHEMA_VERSION,
         "filter": filter_name,

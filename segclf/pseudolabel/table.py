@@ -23,14 +23,18 @@ class Filter:
     """False: with `pseudolabel.free_empty: false` a label of 0 does not settle anything."""
     can_be_soft: bool = True
     """Whether its masks may be written as probabilities."""
+    reads: tuple[str, ...] = ("min_confidence", "uncertain")
+    """Which of these two settings of `pseudolabel` it reads."""
 
 
 FILTERS: dict[str, Filter] = {
-    "none": Filter(none, uses_labels=False),
-    "label": Filter(label),
-    "boosted": Filter(boosted),
-    "count": Filter(count, needs_count=True),
-    "confidence": Filter(confidence, needs_cut=False, uses_labels=False, can_be_soft=False),
+    "none": Filter(none, uses_labels=False, reads=()),
+    "label": Filter(label, reads=()),
+    "boosted": Filter(boosted, reads=("min_confidence",)),
+    "count": Filter(count, needs_count=True, reads=()),
+    "confidence": Filter(
+        confidence, needs_cut=False, uses_labels=False, can_be_soft=False, reads=("uncertain",)
+    ),
 }
 """Every built-in filter. A package adds one under the entry point `segclf.pseudo_filters`."""
 

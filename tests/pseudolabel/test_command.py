@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from segclf.cli import app
-from segclf.core.errors import ConfigError, UsageError
+from segclf.core.errors import ConfigError, DataError, UsageError
 from segclf.core.runs import Run
 from segclf.experiment import open_experiment
 
@@ -78,3 +78,29 @@ def test_without_a_run_it_says_what_to_run_first(tmp_path, monkeypatch):
     with pytest.raises(UsageError) as caught:
         raise run("--filter", "none").exception
     assert caught.value.fix == "run: segclf train-seg"
+    with pytest.raises(UsageError, match="there is no filter called 'bosted'"):
+        raise run("--filter", "bosted").exception
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--filter", "none", "--uncertain", "0.2,0.8"],
+        ["--filter", "confidence", "--min-confidence", "0"],
+    ],
+)
+def test_an_option_that_the_filter_does_not_read_is_refused(exp, options):
+    error = run("--run", "phantom", *options).exception
+    assert isinstance(error, UsageError)
+    assert f"{options[2]} would have no effect" in str(error)
+    assert not exp.run.stage("pseudolabel").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["pseudo-label"], ["predict"], ["summarize"], ["eval-subgroups"]], ids=str
+)
+def test_a_manifest_that_is_not_there_is_said_plainly(exp, command):
+    arguments = [*command, "--run", "phantom", "--manifest", "nosuch.csv"]
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, DataError)
+    assert error.wrong == "the table 'nosuch.csv' cannot be read: No such file or directory."

@@ -254,6 +254,17 @@ def test_another_filter_has_a_folder_of_its_own_and_other_settings_are_refused(e
     assert "delete this folder" in caught.value.fix
 
 
+def test_settings_that_the_filter_does_not_read_make_no_other_masks(exp):
+    folder = make_pseudo_masks(exp, filter_name="boosted")
+    whole = all_bytes(folder)
+    other = with_settings(exp, uncertain=(0.2, 0.8), soft_bits=8)
+    assert make_pseudo_masks(other, filter_name="boosted") == folder
+    assert all_bytes(folder) == whole
+    assert record_of(folder)["made_by"]["settings"] == {"free_empty": True, "min_confidence": 0.65}
+    soft = make_pseudo_masks(exp, filter_name="none", soft=True)
+    assert record_of(soft)["made_by"]["settings"] == {"free_empty": True, "soft_bits": 16}
+
+
 def test_damaged_weights_are_refused(exp):
     path = exp.run.stage("segment") / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\1")
