@@ -24,7 +24,14 @@ from segclf.other import as_test, new_cases, other_name, other_table, renamed
 from segclf.predict import PredictResult, predict_cases
 from segclf.rounds import teachings, train_fold
 from segclf.segment import find_segmenter
-from segclf.stages import OWN, gallery_method, note_stage, predicted_folders, split_frame
+from segclf.stages import (
+    OWN,
+    gallery_method,
+    has_segmenter,
+    note_stage,
+    predicted_folders,
+    split_frame,
+)
 from segclf.summarize import find_summarizer, summarize
 from segclf.summarize.decide import refuse_area
 from segclf.summarize.trained import is_trained
@@ -52,13 +59,15 @@ def train_seg(
     """
     semi = exp.recipe.semi.method is not None
     taught = teachings(exp, on_event, fold=fold, resume=resume) if semi else {}
-    results = []
+    results, made = [], False
     for each in exp.folds(fold):
         start = refined_of(exp, each)
+        made = made or not has_segmenter(exp, each)
         train_fold(exp, on_event, each, taught.get(each), start=start, resume=resume)
         if is_first_rank():
             results.append(predict_own(exp, on_event, fold=each))
-    note_stage(exp, "segment")
+            made = made or results[-1].n_parts_made > 0
+    note_stage(exp, "segment", made=made)
     return results
 
 

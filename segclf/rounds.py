@@ -2,25 +2,36 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from segclf.console import EventSink
+from segclf.core.atomic import read_json
 from segclf.core.config import Recipe
 from segclf.core.errors import UsageError
+from segclf.core.records import MaskState
 from segclf.core.scoretable import write_scores
 from segclf.core.semi_settings import SemiSettings
 from segclf.core.statstable import read_statistics
 from segclf.experiment import Experiment, experiment_below
 from segclf.manifest import CaseTable, cases_of, read_manifest
 from segclf.predict import predict_cases
-from segclf.pseudolabel.semi import SemiMethod, check_settings, find_method, train_semi
+from segclf.pseudolabel.semi import SemiMethod, all_known, check_settings, find_method, train_semi
 from segclf.segment import Start, train_segmenter
-from segclf.stages import OWN, note_stage, predicted_folders, split_frame
+from segclf.stages import (
+    OWN,
+    has_segmenter,
+    note_stage,
+    predicted_folders,
+    split_frame,
+)
 from segclf.summarize import summarize
 from segclf.training import read_card
 
 FOLDER = "rounds"
 """Below the run: a run folder of its own for each training whose pseudo-masks are learned."""
 SIDE_TABLE = "side.csv"
+LEARNED = ("kept", "changed", "dropped", "quarantined")
+"""Actions of the ledger that a round tells."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +62,32 @@ def teachings(
 
     Raises:
         UsageError: The method has no rounds, or there are several devices.
+        DataError: The masks of all training cases are known.
     """
     check_settings(exp.recipe)
     method = find_method(str(exp.recipe.semi.method))
     if not method.has_rounds:
         return {}
     _require_one_device(exp.recipe)
-    settings = (exp.recipe.semi.boosted, exp.recipe.semi.soft or method.soft)
+    for each in exp.folds(fold):
+        _require_unlabelled(exp, each)
+    n_rounds, soft = exp.recipe.semi.rounds, exp.recipe.semi.soft or method.soft
     taught: dict[int | None, Teaching] = {}
-    for number in range(exp.recipe.semi.rounds):
+    _tell(on_event, f"round 0 of {n_rounds}: learns known masks")
+    for number in range(n_rounds):
         inner = experiment_below(exp, _recipe_of(exp.recipe, method, number), FOLDER, str(number))
+        made = not all(has_segmenter(inner, each) for each in exp.folds(fold))
         for each in exp.folds(fold):
             train_fold(inner, on_event, each, taught.get(each), first=number == 0, resume=resume)
             _predict_validation(inner, on_event, each)
         _fit_area(inner)
-        note_stage(inner, "segment")
-        taught = {each: _teach(inner, *settings, on_event, each) for each in exp.folds(fold)}
+        note_stage(inner, "segment", made=made)
+        taught = {}
+        for each in exp.folds(fold):
+            taught[each] = _teach(inner, exp.recipe.semi.boosted, soft, on_event, each)
+            record = read_json(taught[each].side_table.with_name("record.json"))
+            of_fold = "" if each is None else f", fold {each}"
+            _tell(on_event, f"round {number + 1} of {n_rounds}{of_fold}: {_told(record)}")
     return taught
 
 
@@ -160,6 +181,30 @@ def _teach(
     )
     card = read_card(exp.run.stage("segment", fold=fold), kind="segment")
     return Teaching(folder / SIDE_TABLE, {"semi.taught_by": card.sha256})
+
+
+def _told(record: dict[str, Any]) -> str:
+    """What became of the cases without a mask, and by which t and tau: `lesion kept 8, …`."""
+    cut = {fit["finding"]: fit for fit in record["fitted"]}
+    told = []
+    for finding, actions in record["counts"].items():
+        n = {action: sum(reasons.values()) for action, reasons in actions.items()}
+        counts = [f"{action} {n[action]}" for action in LEARNED if n.get(action)]
+        fit = cut[finding]
+        at = f"t {fit['t']:.3g}, tau {fit['tau']:.4g} {fit['unit']}"
+        told.append(f"{finding} {', '.join(counts) or 'no case'}; {at}")
+    return " · ".join(told)
+
+
+def _tell(on_event: EventSink, message: str) -> None:
+    on_event({"kind": "message", "message": message})
+
+
+def _require_unlabelled(exp: Experiment, fold: int | None) -> None:
+    """Before a first training that needs no such case, but whose pseudo-masks would be none."""
+    train = cases_of(exp.table, exp.split, "train", fold)
+    if not any(mask.state is MaskState.UNKNOWN for case in train for mask in case.masks):
+        raise all_known(str(exp.recipe.semi.method), len(train))
 
 
 def _require_one_device(recipe: Recipe) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from segclf.core.atomic import read_json
 from segclf.core.catalog import lookup
 from segclf.core.errors import UsageError
 from segclf.core.provenance import record_stage
@@ -57,8 +58,19 @@ def gallery_method(exp: Experiment, method: str | None = None) -> str:
     return name
 
 
-def note_stage(exp: Experiment, stage: str) -> None:
-    """Note in `run.json` which recipe, versions, seed and hardware made a stage."""
-    record_stage(
-        exp.run.path / "run.json", exp.recipe, manifest_sha256=exp.table.sha256, stage=stage
-    )
+def note_stage(exp: Experiment, stage: str, *, made: bool = True) -> None:
+    """Note in `run.json` which recipe, versions, seed and hardware made a stage.
+
+    Args:
+        exp: The run.
+        stage: Its name.
+        made: False if all of it was there already: then an old note stays as it is.
+    """
+    path = exp.run.path / "run.json"
+    if made or not path.is_file() or stage not in read_json(path)["stages"]:
+        record_stage(path, exp.recipe, manifest_sha256=exp.table.sha256, stage=stage)
+
+
+def has_segmenter(exp: Experiment, fold: int | None) -> bool:
+    """Whether the training of a segmenter has ended."""
+    return (exp.run.stage("segment", fold=fold) / "model.json").is_file()

@@ -61,15 +61,7 @@ def pseudo_label(
     from segclf.pseudolabel import find_filter  # torch: seconds, once the run is found
 
     chosen = exp.recipe.pseudolabel.filter
-    reads = find_filter(chosen).reads
-    of_others = {
-        "--uncertain": uncertain is not None and "uncertain" not in reads,
-        "--min-confidence": min_confidence is not None and "min_confidence" not in reads,
-    }
-    for option, is_unread in of_others.items():
-        opt.refuse(
-            {option: is_unread}, f"--filter {chosen}", "is not read by this filter", "leave it out"
-        )
+    _refuse_unread(chosen, find_filter(chosen).reads, uncertain, min_confidence)
     announce(exp)
     from segclf.other import other_than_own
     from segclf.pseudolabel import pseudo_label as label
@@ -91,6 +83,19 @@ def pseudo_label(
     }
     answer(value, f"{text}\nnext: {then}", as_json=as_json)
     quarantined(sum(record["n_quarantined"] for _, record in made))
+
+
+def _refuse_unread(
+    chosen: str, reads: tuple[str, ...], uncertain: str | None, min_confidence: float | None
+) -> None:
+    """Refuse options for settings that the filter does not read."""
+    given = {"uncertain": uncertain, "min_confidence": min_confidence}
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        is_unread = value is not None and name not in reads
+        opt.refuse(
+            {option: is_unread}, f"--filter {chosen}", "is not read by this filter", "leave it out"
+        )
 
 
 def _training(exp: Any, folder: Path, fold: int | None) -> str:  # noqa: ANN401 (Experiment)

@@ -4,6 +4,7 @@
 """
 
 from segclf.pseudolabel.semi.method import Change, SemiMethod
+from segclf.pseudolabel.semi.sampling import all_known
 from segclf.pseudolabel.semi.scene import Part, Scene, make_scene
 from segclf.pseudolabel.semi.table import SEMI, find_method
 from segclf.pseudolabel.semi.train import check_settings, train_semi
@@ -14,6 +15,7 @@ __all__ = [
     "Part",
     "Scene",
     "SemiMethod",
+    "all_known",
     "check_settings",
     "find_method",
     "make_scene",

@@ -63,18 +63,23 @@ def plan_mixed(scene: Scene) -> Plan:
 
 
 def _nothing_unlabelled(scene: Scene) -> DataError:
-    n_cases = len(scene.known)
+    method = str(scene.settings.method)
     if scene.learns_pseudo_masks:
         return DataError(
             f"none of the {len(scene.unknown)} training cases without a mask got a pseudo-mask.",
-            where=f"semi.method = {scene.settings.method!r}",
+            where=f"semi.method = {method!r}",
             expected="at least one that the filter keeps",
             fix="see why in ledger.csv of the pseudo-masks; train longer, or without --boosted",
         )
+    return all_known(method, len(scene.known))
+
+
+def all_known(method: str, n_cases: int) -> DataError:
+    """The error for training cases all of whose masks are known."""
     return DataError(
         f"the masks of all {n_cases} training cases are known: there is nothing to learn from "
         "without masks.",
-        where=f"semi.method = {scene.settings.method!r}",
+        where=f"semi.method = {method!r}",
         expected="training cases whose mask is blank and whose label is not 0",
         fix="train on masks alone: leave out --semi (semi.method: null)",
     )

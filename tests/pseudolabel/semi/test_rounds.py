@@ -64,6 +64,10 @@ def asked(monkeypatch):
             Image.fromarray(mask).save(folder / name)
         side = pd.DataFrame({"case_id": list(names), "mask_square": list(names.values())})
         side.to_csv(folder / "side.csv", index=False)
+        counts = {"square": {"kept": {"no_filter": 2}, "dropped": {"x": 1}, "drawn": {"y": 9}}}
+        fitted = [{"finding": "square", "t": 0.25, "tau": 12.0, "unit": "px"}]
+        record = {"counts": counts, "fitted": fitted}
+        (folder / "record.json").write_text(json.dumps(record))
         return folder
 
     monkeypatch.setattr("segclf.pseudolabel.make_pseudo_masks", make_pseudo_masks)
@@ -72,6 +76,10 @@ def asked(monkeypatch):
 
 def model(folder):
     return {name: (folder / name).read_bytes() for name in MODEL}
+
+
+def all_bytes(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_first_round_is_a_plain_training_and_the_last_learns_its_masks(opened, asked):
@@ -106,7 +114,7 @@ def test_two_step_learns_soft_masks_of_a_training_with_consistent_features(opene
     assert ["semi.taught_by" in one for one in identities] == [False, True, True]
 
 
-def test_rounds_killed_and_resumed_end_with_the_same_bytes(opened, asked):
+def test_rounds_killed_and_resumed_end_with_the_same_bytes(opened, asked, monkeypatch):
     straight = opened("pseudo", "straight", semi={"rounds": 2})
     pipeline.train_seg(straight, ignore)
     expected = {part: model(Path(f"runs/run/{part}")) for part in ("rounds/1/segment", "segment")}
@@ -133,8 +141,11 @@ def test_rounds_killed_and_resumed_end_with_the_same_bytes(opened, asked):
     assert {part: model(Path(f"runs/run/{part}")) for part in expected} == expected
     made = {p: p.stat().st_mtime_ns for p in exp.run.path.rglob("*/segment/model.*")}
     assert len(made) == 4
+    before = all_bytes(exp.run.path)
+    monkeypatch.setattr("segclf.core.provenance.package_version", lambda _name: "another")
     pipeline.train_seg(exp, ignore, resume=True)
     assert {p: p.stat().st_mtime_ns for p in made} == made
+    assert all_bytes(exp.run.path) == before
 
 
 def test_nan_test_cases_change_no_byte_of_any_round(opened, asked):
@@ -191,6 +202,8 @@ def test_a_filter_that_keeps_nothing_is_said(opened, asked, monkeypatch):
     folder = Path("empty")
     folder.mkdir()
     (folder / "side.csv").write_text("case_id,mask_square\nc1,\n")
+    fitted = [{"finding": "square", "t": 0.5, "tau": 1.0, "unit": "px"}]
+    (folder / "record.json").write_text(json.dumps({"counts": {"square": {}}, "fitted": fitted}))
     monkeypatch.setattr("segclf.pseudolabel.make_pseudo_masks", lambda *_, **__: folder)
     with pytest.raises(DataError) as caught:
         pipeline.train_seg(exp, ignore)
@@ -200,6 +213,29 @@ def test_a_filter_that_keeps_nothing_is_said(opened, asked, monkeypatch):
         "  expected: at least one that the filter keeps\n"
         "  fix:      see why in ledger.csv of the pseudo-masks; train longer, or without --boosted"
     )
+
+
+def test_rounds_without_a_case_to_learn_from_are_refused_before_a_training(opened):
+    exp = opened("pseudo")
+    table = pd.read_csv("data/manifest.csv", dtype=str, keep_default_na=False)
+    table["mask"] = [f"m{i}.png" for i in table.index]
+    table.to_csv("data/manifest.csv", index=False)
+    exp = new_experiment(Path("data/recipe.yaml"), None, None, ())
+    with pytest.raises(DataError, match="the masks of all 12 training cases are known"):
+        pipeline.train_seg(exp, ignore)
+    assert not (exp.run.path / "rounds").exists()
+
+
+def test_each_round_tells_what_it_learns(opened, asked):
+    exp = opened("pseudo", semi={"rounds": 2}, train={"steps": 2})
+    events = []
+    pipeline.train_seg(exp, events.append)
+    told = [event["message"] for event in events if "message" in event]
+    assert [text for text in told if text.startswith("round")] == [
+        "round 0 of 2: learns known masks",
+        "round 1 of 2: square kept 2, dropped 1; t 0.25, tau 12 px",
+        "round 2 of 2: square kept 2, dropped 1; t 0.25, tau 12 px",
+    ]
 
 
 def test_settings_that_do_not_go_together_are_refused(opened):
