@@ -27,6 +27,10 @@ Subsets = Annotated[int, typer.Option(help="With --measure: subsets of each size
 PerMask = Annotated[float | None, typer.Option(help="Minutes that drawing one mask takes.")]
 PerLabel = Annotated[float | None, typer.Option(help="Minutes that reading one label takes.")]
 Target = Annotated[float | None, typer.Option(help="AUROC to reach at least cost.")]
+By = Annotated[
+    list[str] | None,
+    typer.Option(help="With --next: column whose groups the list balances; repeat for more."),
+]
 Next = Annotated[
     int | None, typer.Option("--next", help="Name so many training cases to draw next.")
 ]
@@ -45,7 +49,7 @@ def advise(
     minutes_per_label: PerLabel = None,
     target_auroc: Target = None,
     next_cases: Next = None,
-    by: opt.By = None,
+    by: By = None,
     fold: opt.Fold = None,
     out: OutPage = None,
     as_json: opt.Json = False,
@@ -103,7 +107,7 @@ def _look(
     sections = sections_of(advice)
     text = as_text(sections)
     if out is not None:
-        write_page(out, sections)
+        write_page(out, sections, advice["data"])
         text += f"\n\nwrote {out}"
     answer(advice, text, as_json=as_json)
     if advice["broken_masks"] or advice["skipped_rows"]:
@@ -140,7 +144,7 @@ def _measure(
 
     folder = exp.run.stage("advise", "measure")
     if out is not None:
-        write_page(out, sections, figures)
+        write_page(out, sections, result["data"], figures)
     text = f"{as_text(sections)}\n\nwrote {folder}" + (f" and {out}" if out else "")
     answer(result | {"wrote": folder}, text, as_json=as_json)
     if code:

@@ -2,7 +2,8 @@
 
 A column is suggested as *derived from truth* when
 - each of its few values goes with one answer only, or one cut of a number parts the answers;
-- it has one value in all negatives and others only in positives (counts, sub-diagnoses);
+- it has one value in all negatives and others only in positives (counts, sub-diagnoses), or is
+  blank in all negatives;
 - its ranks follow the lesion area, or its categories are ranges of it (area fractions, volumes,
   size classes).
 A pattern that chance alone gives easily is not suggested; what counts for chance is patients, not
@@ -113,6 +114,8 @@ def _by_values(values: Values, units: np.ndarray) -> Suggestion | None:
 
 def _derived(values: Values, answers: Sequence[Answer], units: np.ndarray) -> str | None:
     for answer in answers:
+        if answer.absent is not None and _blank_in_negatives(values, answer, units):
+            return f"it is blank wherever {answer.absent}"
         is_in = (values.codes >= 0) & ~np.isnan(answer.values)
         codes = values.codes[is_in]
         if len(codes) < MIN_CASES or codes.min() == codes.max():
@@ -175,6 +178,21 @@ def _one_sided(known: _Known) -> str | None:
     if n_other < 2 or chance >= CHANCE_OF_ONE_SIDE:
         return None
     return f"it is {no[0]:g} wherever {known.absent}, and varies elsewhere"
+
+
+def _blank_in_negatives(values: Values, answer: Answer, units: np.ndarray) -> bool:
+    """Filled in positives alone, whatever it says there."""
+    is_known = ~np.isnan(answer.values)
+    is_filled = (values.codes >= 0) & is_known
+    is_positive = answer.values == 1
+    if is_known.sum() < MIN_CASES or not is_filled.any() or (is_filled & ~is_positive).any():
+        return False
+    n_filled, n_positive, n_units = (
+        len(np.unique(units[where])) for where in (is_filled, is_positive, is_known)
+    )
+    if n_positive == n_units:
+        return False
+    return math.comb(n_positive, n_filled) / math.comb(n_units, n_filled) < CHANCE_OF_PURE
 
 
 def _follows(known: _Known) -> str | None:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from segclf.core.randomness import generator
+from segclf.core.text import counted
 from segclf.evaluate.inference.multiplicity import holm
 from segclf.manifest.values import Values
 
@@ -81,19 +82,21 @@ def associate(column: Column, seed: int = 0) -> Row:
         "test": None,
         "p": None,
     }
+    if not len(column.label):
+        return row | {"reason": "no case has both a value and a label"}
     if len(column.names) < 2:
         return row | {"reason": "the column has one value"}
     if not column.label.any() or column.label.all():
         return row | {"reason": "all known labels agree"}
     if _is_constant(column):
         if min(counts) < MIN_PATIENTS:
-            reason = f"{counts[0]} patients with and {counts[1]} without a positive case"
+            reason = f"{counted(counts[0], 'patient')} with and {counts[1]} without a positive case"
             return row | {"reason": f"{reason}; {MIN_PATIENTS} of each are needed"}
         return row | _by_patient(column, of_patient, seed)
     n_with = len(np.unique(column.patient[column.label]))
     n_without = len(np.unique(column.patient[~column.label]))
     if min(n_with, n_without) < MIN_PATIENTS:
-        reason = f"{n_with} patients with a positive and {n_without} with a negative case"
+        reason = f"{counted(n_with, 'patient')} with a positive and {n_without} with a negative case"
         return row | {"reason": f"{reason}; {MIN_PATIENTS} of each are needed"}
     return row | _by_case(column)
 

@@ -92,19 +92,33 @@ def cheapest(curve: Curve, target: float, prices: Prices, stock: Stock, *, anew:
 
 
 def next_hour(curve: Curve, prices: Prices, stock: Stock) -> Row:
-    """AUROC now and after an hour more of drawing, without the scatter of single trainings."""
-    more = int(HOUR_MIN // prices.mask) if prices.mask > 0 else 0
-    unlabelled = max(stock.masks + more - stock.positives * stock.labels, 0) / stock.positives
+    """AUROC now and after an hour more of drawing, without the scatter of single trainings.
+
+    Labels that have to be read to find the positives to draw are part of the hour.
+    """
+    most = int(min(HOUR_MIN // prices.mask, MOST)) if prices.mask > 0 else 0
+    labels = [_to_read(stock, more) for more in range(most + 1)]
+    more = max(n for n in range(most + 1) if _minutes(prices, n, labels[n]) <= HOUR_MIN)
+    then = stock.masks + more, stock.labels + labels[more]
+    errors = {"now": errors_of(curve, stock.masks, stock.labels), "then": errors_of(curve, *then)}
     rows = {}
-    for name, n in (("now", stock.masks), ("then", stock.masks + more)):
-        lo, mid, hi = np.quantile(1 - errors_of(curve, n, stock.labels), (0.025, 0.5, 0.975))
+    for name, n in (("now", stock.masks), ("then", then[0])):
+        lo, mid, hi = np.quantile(1 - errors[name], (0.025, 0.5, 0.975))
         rows[name] = {"masks": n, "auroc": float(mid), "lo": float(lo), "hi": float(hi)}
-    gain = errors_of(curve, stock.masks, stock.labels) - errors_of(
-        curve, stock.masks + more, stock.labels
-    )
-    lo, mid, hi = np.quantile(gain, (0.025, 0.5, 0.975))
+    lo, mid, hi = np.quantile(errors["now"] - errors["then"], (0.025, 0.5, 0.975))
     rows["gain"] = {"value": float(mid), "lo": float(lo), "hi": float(hi)}
-    return rows | {"more_masks": more, "labels_to_find_them": int(np.ceil(unlabelled))}
+    rows |= {"more_masks": more, "more_labels": labels[more]}
+    return rows | {"label_minutes": labels[more] * prices.label}
+
+
+def _to_read(stock: Stock, more: int) -> int:
+    """Further labels until so many more masks find a positive each."""
+    missing = max(stock.masks + more - stock.positives * stock.labels, 0.0)
+    return int(np.ceil(missing / stock.positives - 1e-9))
+
+
+def _minutes(prices: Prices, masks: int, labels: int) -> float:
+    return masks * prices.mask + labels * prices.label
 
 
 def predictions(
@@ -124,7 +138,7 @@ def _why_not(curve: Curve, target: float) -> str:
     lo, mid, hi = np.quantile(best, (0.025, 0.5, 0.975))
     reach = float((best > target).mean())
     return (
-        f"an AUROC of {target:g} is not reached with up to {MOST:.0e} masks: the asymptote is "
+        f"an AUROC of {target:g} is not reached with up to {MOST:,.0f} masks: the asymptote is "
         f"{mid:.3f} ({lo:.3f} to {hi:.3f}), and only {100 * reach:.0f} % of the curves that fit "
         "the measurements pass the target at all"
     )

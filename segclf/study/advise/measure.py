@@ -142,7 +142,7 @@ def measure(
     rows = [{"cell": key, **table[key]} for key in keys]
     frame = _measured(rows, exp.table.findings)
     with atomic_path(path.with_name(MEASURED)) as part:
-        frame.to_csv(part, index=False, lineterminator="\n")
+        frame.assign(data=exp.recipe.data).to_csv(part, index=False, lineterminator="\n")
     return frame, max((int(row.get("exit_code", 0)) for row in rows), default=0)
 
 

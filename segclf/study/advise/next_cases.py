@@ -42,10 +42,13 @@ class NextCases:
     has_model: bool
     quarantined: tuple[Row, ...]
     seed: int
+    data: str
+    """`user` or `phantom`."""
 
     def as_dict(self) -> Row:
         """Plain data, for JSON."""
         return {
+            "data": self.data,
             "next": list(self.rows),
             "n_candidates": self.n_candidates,
             "balanced": list(self.columns),
@@ -110,7 +113,9 @@ def next_cases(
     )
     has_model = view.embedding is not None
     rows = _rows(choose(pool, n), view.cases, pool, names, columns, has_model=has_model)
-    return NextCases(tuple(rows), len(candidates), columns, has_model, view.quarantined, seed)
+    return NextCases(
+        tuple(rows), len(candidates), columns, has_model, view.quarantined, seed, train.recipe.data
+    )
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ def write_list(opened: Opened, found: NextCases, out: Path | None) -> Path | Non
     if out is None and opened.exp is None:
         return None
     path = out or (opened.exp.run.stage("advise") / LIST if opened.exp else Path(LIST))
-    frame = pd.DataFrame(found.rows)
+    frame = pd.DataFrame(found.rows).assign(data=found.data)
     for name in ("case_id", "reason"):
         frame[name] = [guarded(visible(text)) for text in frame[name]]
     write_text(path, frame.to_csv(index=False, lineterminator="\n"))

@@ -1,5 +1,6 @@
 """Where the advice is written when the user asks for a page."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,20 @@ def check_page(path: Path | None) -> None:
         )
 
 
-def write_page(path: Path, sections: Sequence[Section], figures: Sequence[str] = ()) -> None:
-    """The sections as one page, by the suffix."""
-    is_html = path.suffix == ".html"
-    write_text(path, as_html(sections, figures) if is_html else as_markdown(sections))
+def write_page(
+    path: Path, sections: Sequence[Section], data: str, figures: Sequence[Path] = ()
+) -> None:
+    """The sections as one page, by the suffix; a Markdown page links the figures.
+
+    Args:
+        path: Of the page.
+        sections: From `sections_of`, or of curves.
+        data: `user` or `phantom`, which the page says.
+        figures: SVG files of our own drawing.
+    """
+    if path.suffix == ".html":
+        drawn = [figure.read_text(encoding="utf-8") for figure in figures]
+        write_text(path, as_html(sections, data, drawn))
+    else:
+        links = [Path(os.path.relpath(figure, path.parent)).as_posix() for figure in figures]
+        write_text(path, as_markdown(sections, data, links))

@@ -28,9 +28,9 @@ def as_text(sections: Sequence[Section]) -> str:
     return "\n".join(lines[1:])
 
 
-def as_markdown(sections: Sequence[Section], title: str = TITLE) -> str:
-    """For documents."""
-    lines = [f"# {title}", ""]
+def as_markdown(sections: Sequence[Section], data: str, links: Sequence[str] = ()) -> str:
+    """For documents; `links` lead to figures."""
+    lines = [f"# {TITLE}", "", f"data: {data}", ""]
     for section in sections:
         lines += [f"## {section.title}", ""]
         lines += [f"- {_md(sentence)}" for sentence in section.text]
@@ -38,13 +38,14 @@ def as_markdown(sections: Sequence[Section], title: str = TITLE) -> str:
             rows = [section.head, ("---",) * len(section.head), *section.rows]
             lines += ["", *(f"| {' | '.join(map(_md, row))} |" for row in rows)]
         lines.append("")
+    lines += [f"![Learning curve](<{link}>)\n" for link in links]
     return "\n".join(lines)
 
 
-def as_html(sections: Sequence[Section], figures: Sequence[str] = (), title: str = TITLE) -> str:
+def as_html(sections: Sequence[Section], data: str, figures: Sequence[str] = ()) -> str:
     """One page with the style of the report; figures are SVG texts of our own drawing."""
     css = resources.files("segclf.report").joinpath("page.css").read_text(encoding="utf-8")
-    body = [f"<h1>{_escape(title)}</h1>"]
+    body = []
     for section in sections:
         body.append(f"<h2>{_escape(section.title)}</h2>")
         if section.text:
@@ -56,8 +57,9 @@ def as_html(sections: Sequence[Section], figures: Sequence[str] = (), title: str
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_escape(title)}</title><style>{css}</style></head>\n"
-        f"<body><main>{''.join(body)}</main></body></html>\n"
+        f"<title>{_escape(TITLE)}</title><style>{css}</style></head>\n"
+        f'<body><header><h1>{_escape(TITLE)}</h1><p class="soft">data: {_escape(data)}</p></header>'
+        f"<main>{''.join(body)}</main></body></html>\n"
     )
 
 

@@ -1,6 +1,7 @@
 """`--measure` to its answer: curves, what the next hour brings, and the cheapest mix."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,6 +26,7 @@ from segclf.study.advise.plot import curve_svg
 from segclf.study.advise.words import Section
 
 CURVES = "curves.json"
+MIXES = {"mix": "from what there is", "mix_anew": "from nothing"}
 Row = dict[str, Any]
 
 
@@ -89,27 +91,29 @@ def sizes_of(exp: Experiment, masks: str, labels: str | None, fold: int | None) 
 
 def measure_and_plan(
     exp: Experiment, sizes: list[Size], n_subsets: int, wish: Wish, fold: int | None = None
-) -> tuple[Row, list[Section], list[str], int]:
+) -> tuple[Row, list[Section], list[Path], int]:
     """Train what is missing, fit the curves, and say what follows.
 
     Returns:
-        The answer as plain data (also in `curves.json`), as sections, the figures as SVG (also in
-        `curve_<finding>.svg`), and the worst exit code of a training.
+        The answer as plain data (also in `curves.json`), as sections, the figures
+        `curve_<finding>.svg`, and the worst exit code of a training.
     """
     measured, code = measure(exp, sizes, n_subsets, fold=fold)
     folder = exp.run.stage(*FOLDER)
-    result: Row = {"findings": {}, "trainings": len(measured) // len(exp.table.findings)}
+    n_trainings = len(measured) // len(exp.table.findings)
+    result: Row = {"data": exp.recipe.data, "findings": {}, "trainings": n_trainings}
     sections, figures = [], []
+    several = len(exp.table.findings) > 1
     stock = stock_of(exp, fold)
     for finding in exp.table.findings:
         own = measured.loc[measured["finding"] == finding]
         row, figure = _plan(own, stock, wish, finding)
         result["findings"][finding] = row
-        sections += [_curve_section(finding, row, own)]
+        sections += [_curve_section(finding, row, own, several=several)]
         sections += [_buy_section(finding, row)] if "hour" in row else []
         if figure:
-            write_text(folder / f"curve_{finding}.svg", figure)
-            figures.append(figure)
+            figures.append(folder / f"curve_{finding}.svg")
+            write_text(figures[-1], figure)
     write_json(folder / CURVES, result)
     return result, sections, figures, code
 
@@ -146,7 +150,7 @@ def _plan(measured: pd.DataFrame, stock: Stock, wish: Wish, finding: str) -> tup
     return row, figure
 
 
-def _curve_section(finding: str, row: Row, measured: pd.DataFrame) -> Section:
+def _curve_section(finding: str, row: Row, measured: pd.DataFrame, *, several: bool) -> Section:
     head = ("masks", "labels", "subset", "AUROC on validation", "minutes", "state")
     rows = [
         (
@@ -173,6 +177,11 @@ def _curve_section(finding: str, row: Row, measured: pd.DataFrame) -> Section:
         )
         if row["curve"]["n_effective"] < 50:
             text.append("The measurements fit few power laws: the intervals are rough.")
+    if several:
+        text.append(
+            "Masks are cases with a mask of any finding that had to be drawn, labels are cases "
+            "with a known label of any: both are counted over all findings together."
+        )
     return Section(f"Learning curve of {finding}", tuple(text), head, tuple(rows))
 
 
@@ -180,34 +189,42 @@ def _buy_section(finding: str, row: Row) -> Section:
     hour = row["hour"]
     now, then, gain = hour["now"], hour["then"], hour["gain"]
     text = [
-        f"One more hour of drawing gives {counted(hour['more_masks'], 'mask')}: AUROC "
-        f"{now['auroc']:.3f} to {then['auroc']:.3f}, gain {gain['value']:.3f} "
-        f"({gain['lo']:.3f} to {gain['hi']:.3f})."
+        f"One more hour of drawing gives {counted(hour['more_masks'], 'mask')}: median AUROC of "
+        f"the curves {now['auroc']:.3f} now and {then['auroc']:.3f} then; median of their gains "
+        f"{gain['value']:.3f} ({gain['lo']:.3f} to {gain['hi']:.3f})."
     ]
-    if hour["labels_to_find_them"]:
-        n = counted(hour["labels_to_find_them"], "further label")
-        text.append(f"So many positives are not known yet: {n} would have to be read first.")
-    for name, about in (("mix", "from what there is"), ("mix_anew", "from nothing")):
-        mix = row.get(name)
-        if mix is None:
-            continue
-        if mix["minutes"] is None:
-            text.append(f"AUROC {row['target']:g}, {about}: undefined: {mix['reason']}.")
-            continue
-        most = "without end" if mix["masks_hi"] is None else f"{mix['masks_hi']:.0f}"
-        least = "without end" if mix["masks_lo"] is None else f"{mix['masks_lo']:.0f}"
+    if hour["more_labels"]:
+        n = counted(hour["more_labels"], "further label")
         text.append(
-            f"AUROC {row['target']:g} at least cost, {about}: {mix['masks']} masks (95 %: "
-            f"{least} to {most}) and {mix['labels']} labels, of which {mix['more_masks']} masks "
-            f"and {mix['more_labels']} labels are still to do: {mix['minutes']:.0f} min. "
-            f"{100 * mix['reached_by']:.0f} % of the curves reach it there."
+            f"Too few positives are known for them: {n} have to be read first, which takes "
+            f"{hour['label_minutes']:.0f} min of that hour."
         )
+    mixes = [(about, row[name]) for name, about in MIXES.items() if name in row]
+    reasons = [mix["reason"] for _, mix in mixes if mix["minutes"] is None]
+    if len(reasons) == len(MIXES) and len(set(reasons)) == 1:
+        text.append(f"AUROC {row['target']:g} at least cost: undefined: {reasons[0]}.")
+    else:
+        text += [_mix_text(row["target"], about, mix) for about, mix in mixes]
     if not row["curve"]["has_labels"]:
         text.append(
             "All labels were kept, so labels cannot be traded for masks here: they only find the "
             "positives to draw. --measure-labels 50 measures what labels are worth."
         )
     return Section(f"What drawing buys for {finding}", tuple(text))
+
+
+def _mix_text(target: float, about: str, mix: Row) -> str:
+    if mix["minutes"] is None:
+        return f"AUROC {target:g}, {about}: undefined: {mix['reason']}."
+    lo, hi = mix["masks_lo"], mix["masks_hi"]
+    interval = f"{lo:.0f} or more" if hi is None else f"{lo:.0f} to {hi:.0f}"
+    return (
+        f"AUROC {target:g} at least cost, {about}: {counted(mix['masks'], 'mask')} (95 %: "
+        f"{interval}) and {counted(mix['labels'], 'label')}, of which "
+        f"{counted(mix['more_masks'], 'mask')} and {counted(mix['more_labels'], 'label')} are "
+        f"still to do: {mix['minutes']:.0f} min. {100 * mix['reached_by']:.0f} % of the curves "
+        "reach it there."
+    )
 
 
 def _n(value: float | None, more: str = "") -> str:

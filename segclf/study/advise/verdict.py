@@ -97,11 +97,18 @@ def judge(
         answer = OPEN if answer == LIKELY else answer
     if not finding["n_positive"]:
         answer = UNKNOWN
-        against.append("no case is known to be positive")
+        is_labelled = finding["n_negative"] > 0
+        against.append(f"no {'case is known to be positive' if is_labelled else 'label is known'}")
     measured = (run or {}).get("difference")
     if measured is not None:
         answer = _outweighed(answer, measured, reasons, against)
-    return {"answer": answer, "because": reasons, "against": against, "cannot_know": CANNOT_KNOW}
+    return {
+        "answer": answer,
+        "because": reasons,
+        "against": against,
+        "lacks": _lacks(finding) if answer == UNKNOWN else None,
+        "cannot_know": CANNOT_KNOW,
+    }
 
 
 CANNOT_KNOW = (
@@ -111,6 +118,13 @@ CANNOT_KNOW = (
     "how images of another hospital, scanner or year look",
     "that a column without a significant association is harmless: few patients hide large ones",
 )
+
+
+def _lacks(finding: Row) -> str:
+    """What has to be there before anything can be said: `labels`, `positives` or `masks`."""
+    if finding["n_positive"]:
+        return "masks"
+    return "positives" if finding["n_negative"] else "labels"
 
 
 def _of_counts(finding: Row) -> list[str]:

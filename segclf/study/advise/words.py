@@ -19,8 +19,13 @@ EXPERIMENT = {
     LIKELY: "Train both and compare: segclf compare",
     OPEN: "Draw the masks that are there and compare on them: segclf compare",
     UNLIKELY: "Train a classifier first: segclf train-clf",
-    UNKNOWN: "Draw a few masks (ten show the area), then ask again",
 }
+LACKS = {
+    "labels": "Fill in the labels (label, or label_<finding>), then ask again: segclf check",
+    "positives": "Add cases with the finding, then ask again",
+    "masks": "Draw a few masks (ten show the area), then ask again",
+}
+"""What to do where nothing can be said."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ def _answer(name: str, row: Row) -> Section:
     text = [f"{name}: {ANSWERS[row['answer']]}."]
     text += [f"for it: {reason}" for reason in row["because"]]
     text += [f"against it: {reason}" for reason in row["against"]]
-    return Section(f"Is segmentation likely to pay for {name}?", (*text, EXPERIMENT[row["answer"]]))
+    text.append(LACKS[row["lacks"]] if row["lacks"] else EXPERIMENT[row["answer"]])
+    return Section(f"Is segmentation likely to pay for {name}?", tuple(text))
 
 
 def _cases(advice: Row) -> Section:

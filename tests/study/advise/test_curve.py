@@ -139,6 +139,7 @@ def test_a_target_above_the_asymptote_is_undefined_with_the_reason():
     assert found["minutes"] is None
     assert "the asymptote is 0.880" in found["reason"]
     assert "0 % of the curves" in found["reason"]
+    assert "with up to 1,000,000 masks" in found["reason"]
 
 
 def test_the_next_hour_buys_60_over_the_minutes_of_a_mask():
@@ -147,4 +148,17 @@ def test_the_next_hour_buys_60_over_the_minutes_of_a_mask():
     assert found["more_masks"] == 15
     before, after = (0.4 * (0.05 + 0.95 * (m / 10) ** -0.7) for m in (40, 55))
     assert found["gain"]["value"] == pytest.approx(before - after)
-    assert found["labels_to_find_them"] == 10
+    assert (found["more_labels"], found["label_minutes"]) == (10, 0.0)
+
+
+def test_labels_that_find_the_positives_are_part_of_the_hour():
+    one = one_curve(0.4, (0.05, 0.55, 0.4), (0.7, 0.5))
+    # 10 positives are known (40 min); each further mask takes 4 min and 2 labels of 1 min: 18 min
+    found = next_hour(one, Prices(4, 1), Stock(40, 100, 0.5))
+    assert (found["more_masks"], found["more_labels"], found["label_minutes"]) == (13, 6, 6.0)
+    before, after = (
+        0.4 * (0.05 + 0.55 * (m / 10) ** -0.7 + 0.4 * (n / 100) ** -0.5)
+        for m, n in ((40, 100), (53, 106))
+    )
+    assert found["gain"]["value"] == pytest.approx(before - after)
+    assert next_hour(one, Prices(4), Stock(40, 100, 1.0))["more_labels"] == 0

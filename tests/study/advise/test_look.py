@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from segclf.cli import app
@@ -135,7 +136,7 @@ def test_pages_and_the_console_say_the_same_and_hide_nothing_dangerous(home):
     table["site"] = ["<script>|", "B"] * (N // 2)
     table.to_csv(home / "manifest.csv", index=False)
     sections = sections_of(plan(home))
-    text, page, md = as_text(sections), as_html(sections), as_markdown(sections)
+    text, page, md = as_text(sections), as_html(sections, "user"), as_markdown(sections, "user")
     assert "lesion: it is open whether segmentation pays" in text
     assert "<script>" not in page
     assert "<script>\\|" in md
@@ -146,6 +147,41 @@ def test_pages_and_the_console_say_the_same_and_hide_nothing_dangerous(home):
             assert len(row) == len(section.head)
 
 
+def test_a_manifest_with_masks_and_no_label_is_asked_for_labels(home):
+    table = pd.read_csv(home / "manifest.csv", dtype=str, keep_default_na=False)
+    table.drop(columns="label").to_csv(home / "manifest.csv", index=False)
+    table["label"] = ""
+    table.to_csv(home / "manifest.csv", index=False)
+    found = plan(home)
+    own = found["verdict"]["lesion"]
+    assert (own["answer"], own["lacks"]) == ("unknown", "labels")
+    assert "no label is known" in own["against"]
+    text = as_text(sections_of(found))
+    assert "Fill in the labels" in text
+    assert "Draw a few masks" not in text
+    reasons = {row["column"]: row["reason"] for row in found["associations"]}
+    assert reasons["sex"] == "no case has both a value and a label"
+
+
+def test_a_column_that_is_blank_in_every_negative_is_derived(home):
+    table = pd.read_csv(home / "manifest.csv", dtype=str, keep_default_na=False)
+    draw = np.random.default_rng(0).permutation(N).astype(str)
+    table["target_size"] = [draw[k] if k % 3 else "" for k in range(N)]
+    table["told"] = [draw[k] if k % 3 and k % 5 else "" for k in range(N)]
+    table["site"] = ["" if k % 3 and k % 2 else "AB"[k % 2] for k in range(N)]
+    table.to_csv(home / "manifest.csv", index=False)
+    because = {row["column"]: row["because"] for row in plan(home)["derived"]}
+    assert because["target_size"] == "it is blank wherever the label of lesion is 0"
+    assert "told" in because
+    assert "site" not in because
+
+
+def test_the_option_of_columns_to_balance_has_a_help_of_its_own():
+    (own,) = (p for p in get_command(app).commands["advise"].params if "--by" in p.opts)
+    assert "quantiles" not in own.help
+    assert "balances" in own.help
+
+
 def test_nothing_to_look_at_is_a_usage_error():
     with pytest.raises(UsageError, match="there is nothing to look at"):
         open_data(None, None, None, ())
@@ -154,7 +190,8 @@ def test_nothing_to_look_at_is_a_usage_error():
 def finding(median, n_positive=500, prevalence=0.5):
     area = {"n": 9, "median": median} if median else {"n": 0, "reason": "no drawn mask"}
     share = {"value": prevalence}
-    return {"area_percent": area, "n_positive": n_positive, "prevalence": share}
+    counts = {"n_positive": n_positive, "n_negative": 500}
+    return {"area_percent": area, "prevalence": share} | counts
 
 
 @pytest.mark.parametrize(

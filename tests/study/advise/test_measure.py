@@ -20,7 +20,14 @@ from segclf.study.advise.flow import open_data
 from segclf.study.advise.look_at import doubt_of
 from segclf.study.advise.measure import Size, measure, parse_sizes, subset_experiment, train_cell
 from segclf.study.advise.next_cases import next_cases
-from segclf.study.advise.spend import Wish, check_wish, measure_and_plan, sizes_of
+from segclf.study.advise.pages import write_page
+from segclf.study.advise.spend import (
+    Wish,
+    _buy_section,
+    check_wish,
+    measure_and_plan,
+    sizes_of,
+)
 
 SETTINGS = (
     "train.steps=2", "train.batch_size=4", "train.validate_every=2", "train.warmup_steps=1",
@@ -116,17 +123,25 @@ def test_the_answer_is_written_and_says_what_the_mix_costs(exp, monkeypatch):
     folder = exp.run.stage("advise", "measure")
     assert code == 0
     assert json.loads((folder / "curves.json").read_text()) == json.loads(json.dumps(result))
-    assert (folder / "curve_lesion.svg").read_text() == figures[0]
-    assert figures[0].count("<svg") == 1
-    assert "$" not in figures[0]
-    assert "mathdefault" not in figures[0]
-    assert "25 to 75 % of the curves" in figures[0]
+    assert figures == [folder / "curve_lesion.svg"]
+    assert figures[0].read_text().count("<svg") == 1
+    assert result["data"] == "phantom"
+    assert set(pd.read_csv(folder / "measured.csv")["data"]) == {"phantom"}
+    for name in ("page.html", "page.md"):
+        write_page(exp.run.path / name, sections, result["data"], figures)
+    page, md = ((exp.run.path / name).read_text() for name in ("page.html", "page.md"))
+    assert "<header><h1>Planning the drawing of masks</h1><p class=\"soft\">data: phantom" in page
+    assert page.count("<svg") == 1
+    assert "data: phantom" in md
+    assert "![Learning curve](<advise/measure/curve_lesion.svg>)" in md
     row = result["findings"]["lesion"]
     assert row["stock"]["labels"] == 30
     assert row["mix"]["minutes"] >= 0
     text = " ".join(sentence for section in sections for sentence in section.text)
     assert "AUROC 0.8 at least cost, from what there is" in text
-    assert "One more hour of drawing gives 20 masks" in text
+    # 17 of 30 labels are positive and drawn: 15 more masks need 27 labels, 45 + 13.5 min
+    assert "One more hour of drawing gives 15 masks" in text
+    assert "27 further labels have to be read first, which takes 14 min" in text
     assert "labels cannot be traded for masks here" in text
 
 
@@ -248,6 +263,40 @@ def test_what_is_no_size_is_refused(text):
 def test_fewer_labels_are_measured_at_the_largest_number_of_masks(exp):
     found = sizes_of(exp, "20,50", "40,100", None)
     assert found == [Size(0.2), Size(0.5), Size(0.5, 0.4)]
+
+
+def bought(**changes):
+    """The section of what drawing buys, as one text."""
+    mix = {"masks": 104, "labels": 451, "more_masks": 1, "more_labels": 0, "minutes": 3.0,
+           "masks_lo": 66.0, "masks_hi": None, "reached_by": 0.53}  # fmt: skip
+    hour = {"now": {"auroc": 0.470}, "then": {"auroc": 0.484}, "more_masks": 13, "more_labels": 6,
+            "label_minutes": 6.0, "gain": {"value": 0.01, "lo": 0.0, "hi": 0.02}}  # fmt: skip
+    row = {"hour": hour, "target": 0.9, "mix": mix, "mix_anew": mix, "curve": {"has_labels": True}}
+    return "\n".join(_buy_section("lesion", row | changes).text)
+
+
+def test_what_drawing_buys_is_said_in_words_that_add_up():
+    text = bought()
+    assert "gives 13 masks: median AUROC of the curves 0.470 now and 0.484 then" in text
+    assert "median of their gains 0.010 (0.000 to 0.020)" in text
+    assert "6 further labels have to be read first, which takes 6 min of that hour" in text
+    assert "104 masks (95 %: 66 or more) and 451 labels, of which 1 mask and 0 labels" in text
+    never = {"minutes": None, "reason": "it is not reached"}
+    assert bought(mix=never, mix_anew=never).count("it is not reached") == 1
+
+
+def test_with_several_findings_it_says_what_is_counted(exp, monkeypatch):
+    def of_two(*arguments):
+        found = fake(*arguments)
+        return found | {"auroc": found["auroc"] | {"other": found["auroc"]["lesion"]}}
+
+    monkeypatch.setattr("segclf.study.advise.measure.train_cell", of_two)
+    shutil.rmtree(exp.run.stage("advise"), ignore_errors=True)
+    two = replace(exp, table=replace(exp.table, findings=("lesion", "other")))
+    _, sections, *_ = measure_and_plan(two, SIZES, 3, Wish())
+    for section in sections:
+        assert "counted over all findings together" in " ".join(section.text)
+    shutil.rmtree(exp.run.stage("advise"))
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ def test_nan_files_in_validation_and_test_change_no_byte_of_the_list(home, tmp_p
     rows = pd.read_csv(path)
     assert list(rows["rank"]) == [1, 2, 3, 4, 5]
     assert rows["reason"].str.contains("its groups lack masks").all()
-    assert json.dumps(next_cases(opened, 2).as_dict())
+    assert set(rows["data"]) == {"phantom"}
+    assert json.loads(json.dumps(next_cases(opened, 2).as_dict()))["data"] == "phantom"
 
 
 @pytest.mark.parametrize(
