@@ -1,6 +1,10 @@
 """What a box says: outside nothing, inside unknown, but somewhere inside a positive pixel."""
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,8 +19,8 @@ def without_boxes(target: Tensor) -> Tensor:
 def box_loss(logits: Tensor, target: Tensor, *, exclusive: bool) -> Tensor:
     """Mean over boxes of -log(p), p the largest probability inside; 0 if there is no box.
 
-    The boxes of one finding in one case count as one: a term for their union. With a single box
-    that is the binary cross-entropy of the max-pooled probability against 1.
+    Each box is a term: the binary cross-entropy of its max-pooled probability against 1. Boxes of
+    one finding in one case that touch, also at a corner, cannot be told apart: they are one.
 
     Args:
         logits: `(batch, finding, *space)`, with background as first output if exclusive.
@@ -27,9 +31,19 @@ def box_loss(logits: Tensor, target: Tensor, *, exclusive: bool) -> Tensor:
         Hsu et al., "Weakly supervised instance segmentation using the bounding box tightness
         prior", NeurIPS 2019: max-pooled binary cross-entropy, there per line that crosses a box.
     """
-    inside = (target == BOX).flatten(2)
     raw = logits.log_softmax(1)[:, 1:] if exclusive else logits
-    best = raw.flatten(2).masked_fill(~inside, torch.finfo(raw.dtype).min).amax(2)
-    loss = -best if exclusive else functional.softplus(-best)
-    has_box = inside.any(2)
-    return torch.where(has_box, loss, 0).sum() / has_box.sum().clamp_min(1)
+    best = [raw[place][inside].amax() for place, inside in _boxes(target == BOX)]
+    if not best:
+        return raw.new_zeros(())
+    of_boxes = torch.stack(best)
+    return (-of_boxes if exclusive else functional.softplus(-of_boxes)).mean()
+
+
+def _boxes(inside: Tensor) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """Case and finding of each box, and its pixels (*space) bool."""
+    for case, finding in inside.flatten(2).any(2).nonzero().tolist():
+        plane = inside[case, finding]
+        touching = np.ones((3,) * plane.ndim)
+        numbers, n_boxes = ndimage.label(plane.cpu().numpy(), structure=touching)
+        for number in range(1, n_boxes + 1):
+            yield (case, finding), torch.from_numpy(numbers == number).to(plane.device)

@@ -174,6 +174,21 @@ def test_a_box_is_background_outside_and_asks_for_one_pixel_inside(boxed):
     assert float(value) == pytest.approx(-log(0.75) - log(0.7), rel=1e-6)
 
 
+def test_each_box_of_a_case_is_a_term_and_boxes_that_touch_are_one():
+    p = torch.full((1, 1, 5, 5), 0.05)
+    p[..., 0, 0], p[..., 4, 4], p[..., 4, 0] = 0.9, 0.2, 0.6
+    target = torch.zeros(1, 1, 5, 5)
+    target[..., :2, :2] = target[..., 3:, 3:] = -1
+    z = p.logit().requires_grad_()
+    value = box_loss(z, target, exclusive=False)
+    assert float(value.detach()) == pytest.approx((-log(0.9) - log(0.2)) / 2, rel=1e-5)
+    value.backward()
+    assert z.grad[0, 0].nonzero().tolist() == [[0, 0], [4, 4]]
+    target[..., 2, 2] = -1  # joins both at their corners
+    value = float(box_loss(z.detach(), target, exclusive=False))
+    assert value == pytest.approx(-log(0.9), rel=1e-5)
+
+
 def test_boxes_are_averaged_and_cases_without_one_do_not_count(boxed):
     probability, target = boxed
     second = probability.flip(3) * 0.5  # largest inside: 0.35
