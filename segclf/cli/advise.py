@@ -126,8 +126,8 @@ def _measure(
     as_json: bool,
 ) -> None:
     from segclf.experiment import new_experiment
-    from segclf.study.advise.pages import check_page, write_page
     from segclf.study.advise.allowed import check_subsets, check_trainable
+    from segclf.study.advise.pages import check_page, write_page
     from segclf.study.advise.spend import check_wish, measure_and_plan, one_fold, sizes_of
 
     masks, labels, n_subsets = sizes

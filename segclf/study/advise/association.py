@@ -96,7 +96,9 @@ def associate(column: Column, seed: int = 0) -> Row:
     n_with = len(np.unique(column.patient[column.label]))
     n_without = len(np.unique(column.patient[~column.label]))
     if min(n_with, n_without) < MIN_PATIENTS:
-        reason = f"{counted(n_with, 'patient')} with a positive and {n_without} with a negative case"
+        reason = (
+            f"{counted(n_with, 'patient')} with a positive and {n_without} with a negative case"
+        )
         return row | {"reason": f"{reason}; {MIN_PATIENTS} of each are needed"}
     return row | _by_case(column)
 

@@ -130,7 +130,7 @@ def test_the_answer_is_written_and_says_what_the_mix_costs(exp, monkeypatch):
     for name in ("page.html", "page.md"):
         write_page(exp.run.path / name, sections, result["data"], figures)
     page, md = ((exp.run.path / name).read_text() for name in ("page.html", "page.md"))
-    assert "<header><h1>Planning the drawing of masks</h1><p class=\"soft\">data: phantom" in page
+    assert '<header><h1>Planning the drawing of masks</h1><p class="soft">data: phantom' in page
     assert page.count("<svg") == 1
     assert "data: phantom" in md
     assert "![Learning curve](<advise/measure/curve_lesion.svg>)" in md
