@@ -1,6 +1,7 @@
 """What a box says: outside nothing, inside unknown, but somewhere inside a positive pixel."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
@@ -44,6 +45,7 @@ def _boxes(inside: Tensor) -> Iterator[tuple[tuple[int, int], Tensor]]:
     for case, finding in inside.flatten(2).any(2).nonzero().tolist():
         plane = inside[case, finding]
         touching = np.ones((3,) * plane.ndim)
-        numbers, n_boxes = ndimage.label(plane.cpu().numpy(), structure=touching)
+        labelled = ndimage.label(plane.cpu().numpy(), structure=touching)
+        numbers, n_boxes = cast("tuple[np.ndarray, int]", labelled)
         for number in range(1, n_boxes + 1):
             yield (case, finding), torch.from_numpy(numbers == number).to(plane.device)

@@ -113,7 +113,7 @@ def test_masks_of_a_side_table_in_a_run_lie_beside_it(data, run, mask):
     (run / "link.png").symlink_to(run.parent / "p.png")
     os.mkfifo(run / "pipe.png")
     (run / "side.csv").write_text(f"case_id,mask\nb,{mask.format(here=run.parent)}\n")
-    with pytest.raises(DataError, match="not allowed|link that leaves|not a regular file"):
+    with pytest.raises(DataError, match=r"not allowed|link that leaves|not a regular file"):
         data.read(MANIFEST, side_tables_of_recipe=["runs/first/pseudolabel/own/side.csv"])
 
 

@@ -105,6 +105,7 @@ def _plain_ticks(axis) -> None:  # noqa: ANN001 (matplotlib)
     """A few plain numbers on a logarithmic axis."""
     low, high = axis.get_view_interval()
     powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high) + 1)
+    ticks = powers
     for steps in STEPS:
         ticks = np.outer(powers, steps).ravel()
         ticks = ticks[(ticks >= low) & (ticks <= high)]
