@@ -110,6 +110,8 @@ def test_p_values_are_adjusted_over_all_tests_that_were_made():
         (["a"] * 20, [0, 1] * 10, "the column has one value"),
         (["a", "b"] * 10, [1] * 20, "all known labels agree"),
         (["a", "b"] * 10, [1] * 4 + [0] * 16, "4 patients with and 16 without a positive case"),
+        (["a", "b"] * 10, [1] + [0] * 19, "1 patient with and 19 without a positive case"),
+        (["a", "b"] * 10, [np.nan] * 20, "no case has both a value and a label"),
     ],
 )
 def test_what_cannot_be_tested_has_a_reason(values, label, reason):
