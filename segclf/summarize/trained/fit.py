@@ -1,5 +1,6 @@
 """Fit a network head on kept maps, with the loop, budget and selection of every other training."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import xlogy
 from torch import nn
 
 from segclf.core.atomic import read_json
@@ -46,7 +48,8 @@ class Fitted:
 
     network: nn.Module
     facts: dict[str, Any]
-    """`n_steps`, `best_step`, `validation_auroc`, `cpu_s`."""
+    """`n_steps`, `best_step`, `validation_auroc`, `cpu_s`, `loss` of the last steps, and
+    `loss_of_prior`: what knowing the share of positives alone gives."""
 
 
 def fit_network(
@@ -78,6 +81,10 @@ def fit_network(
     recipe = recipe.model_copy(update={"train": settings})
     network = new_network(reader.head, reader.shape, train.label.shape[1], recipe.seed)
     plan = _plan(train.label, recipe)
+    prior, loss_of_prior = prior_of(train.label, plan)
+    if reader.head.start is not None:
+        usable = np.flatnonzero((~np.isnan(train.label)).any(1))
+        reader.head.start(network, train.values[usable], prior)
     task = Task(
         kind="classify",
         network=network,
@@ -104,6 +111,8 @@ def fit_network(
         "best_step": result.best_step,
         "validation_auroc": result.validation.get("auroc"),
         "cpu_s": read_cost(folder),
+        "loss": _last_loss(folder),
+        "loss_of_prior": loss_of_prior,
     }
     return Fitted(network, facts)
 
@@ -160,6 +169,33 @@ def _plan(label: np.ndarray, recipe: Recipe) -> SamplingPlan:
     if share is None or not all(pools):
         return plan(pools=(tuple(usable.tolist()),), first_share=1.0)
     return plan(pools=pools, first_share=share)
+
+
+def prior_of(label: np.ndarray, plan: SamplingPlan) -> tuple[np.ndarray, float]:
+    """Share of positives in batches per finding, and the loss of always answering with it.
+
+    Args:
+        label: (case, finding) 1, 0, NaN for not known, of the training cases.
+        plan: How batches are drawn from them.
+
+    Returns:
+        (finding,), NaN where no label is known; and the cross-entropy over known labels in nats.
+    """
+    weight = np.zeros(len(label))
+    for pool, share in zip(plan.pools, (plan.first_share, 1 - plan.first_share), strict=False):
+        weight[list(pool)] = share / len(pool)
+    known = weight @ ~np.isnan(label)
+    with np.errstate(invalid="ignore"):
+        prior = weight @ (label == 1) / known
+    entropy = -(xlogy(prior, prior) + xlogy(1 - prior, 1 - prior))
+    return prior, float(np.nansum(known * entropy) / known.sum())
+
+
+def _last_loss(folder: Path) -> float:
+    """Mean training loss of the steps up to the last report."""
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    losses = [line["loss"] for line in map(json.loads, lines) if line["kind"] == "train"]
+    return losses[-1]
 
 
 def _batches(

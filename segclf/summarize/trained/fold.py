@@ -159,8 +159,10 @@ def _identity(
     """Hash of everything that decides the head: never a test case, never metadata."""
     own, recipe = engines[0], engines[0].recipe
     groups = [cases for _, cases in parts.fit] + [parts.val]
+    starts = reader.head is not None and reader.head.start is not None
     return hash_of(
         {
+            **({"start": "training cases"} if starts else {}),
             "rule": rule,
             "head": reader.trained.head,
             "shape": reader.shape,

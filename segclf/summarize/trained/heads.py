@@ -33,6 +33,10 @@ class MapHead:
     gives logits `(case, finding)`. Its weights are fresh: nothing is pretrained."""
     reduce: Callable[[Tensor, Space], Tensor] = area_means
     """`(maps (case, channel, *space), grid) -> what is kept (case, channel', *grid)`."""
+    start: Callable[[nn.Module, np.ndarray, np.ndarray], None] | None = None
+    """`(fresh network, kept training cases (case, channel, *grid), prior (finding,))` sets what the
+    network takes from the training cases before the first step, as buffers: scaling, a bias.
+    The prior is the share of positives in batches, NaN where no label is known."""
     takes_image: bool = False
     """Reads the prepared image beside the map if `summarize.with_image` says so."""
 

@@ -38,7 +38,7 @@ def test_a_linear_head_is_a_weighted_sum_of_the_means_and_maxima_of_cells(rule, 
         by_hand = np.concatenate([by_hand, pooled(maps, 4, np.max)], axis=1)
     np.testing.assert_allclose(values, by_hand, rtol=1e-6)
     network = new_network(head, values.shape[1:], 2, seed=0)
-    weight, bias = (p.detach().numpy() for p in network[1].parameters())
+    weight, bias = (p.detach().numpy() for p in network.layer.parameters())
     logits = by_hand.reshape(3, -1) @ weight.T + bias
     np.testing.assert_allclose(network_scores(network, values), expit(logits), rtol=1e-5)
 
