@@ -37,7 +37,8 @@ HEADER = """# Methods compared
 Made by `make results` as well. Each section but the last five is one `segclf compare`: one split,
 the same encoder and first weights, augmentation, batch size and selection rule, thresholds from
 validation cases; each section says how many steps its networks took. Intervals are 95 %, by
-patient; [compare.md](compare.md) says how numbers are made. What has not run reads "not run".
+patient, for the trainings that were made; those of differences resample the trainings as well.
+[compare.md](compare.md) says how numbers are made. What has not run reads "not run".
 """
 
 RULES = (
@@ -122,7 +123,7 @@ STUDIES: dict[str, Study] = {
         goals=(("tau", "difference", "<=", 0.05),),
     ),
     "phantom_maps": Study(
-        "Maps of training images are optimistic: summarizers fitted on them, out of fold, or on "
+        "Are maps of training images optimistic? Summarizers fitted on them, out of fold, or on "
         "validation cases",
         ON_PHANTOM + " `-oof` is fitted on maps of three inner segmenters.",
         tuple(name + end for name in ("fc", "logistic") for end in ("", "-oof", "-val")),

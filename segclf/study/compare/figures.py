@@ -15,6 +15,11 @@ def number(value: float) -> str:
     return f"{value:.3f}"
 
 
+def interval_of(lo: float | None, hi: float | None) -> str:
+    """The ends in brackets, after a space; nothing if they are missing."""
+    return "" if is_missing(lo) or is_missing(hi) else f" ({lo:.3f} to {hi:.3f})"
+
+
 def p_text(row: Row) -> str:
     """The adjusted p value of a comparison, or the raw one where it was not adjusted."""
     if is_missing(row["p_adjusted"]):

@@ -8,12 +8,18 @@ from segclf.experiment import new_experiment
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.study.compare.flow import compare
 from segclf.study.compare.output import extra_labels
+from segclf.study.compare.section_tables import (
+    COSTS,
+    NOT_RUN,
+    cell_line,
+    cost_lines,
+    marked_name,
+    optimism_lines,
+    result_lines,
+    time_lines,
+)
 
 Row = Mapping[str, Any]
-NOT_RUN = "not run"
-NUMBERS = ("auroc", "average_precision", "sensitivity", "specificity", "robust_auroc", "dice")
-HEADS = ("AUROC", "AP", "sensitivity", "specificity", "robust AUROC", "Dice")
-COSTS = ("labels", "drawn_masks", "free_masks", "steps", "cpu_s", "images_per_s")
 KEPT = (
     *("name", "data", "unit_name", "seeds", "n_folds", "steps", "reference", "shortcut", "margins"),
     *("versions", "hardware", "exit_code"),
@@ -55,6 +61,7 @@ def entry_of(result: Row) -> dict[str, Any]:
         for method in result["methods"]
     ]
     entry["findings"] = [_finding(found) for found in result["findings"]]
+    entry["maps"] = result.get("maps", [])
     again = result["equal_time"]
     entry["equal_time"] = {
         "state": again["state"],
@@ -90,32 +97,28 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
     states = {method["name"]: method["state"] for method in entry["methods"]}
     if not entry["findings"]:
         lines.append(f"Results: {NOT_RUN}.\n")
-    marked = {m["name"]: _marked(m) for m in entry["methods"]}
+    marked = {m["name"]: marked_name(m) for m in entry["methods"]}
     for found in entry["findings"]:
-        lines += [*_words(found), *_results(found, states, marked)]
+        lines += [*_words(found), *result_lines(found, states, marked, n_seeds)]
+        lines += optimism_lines(found, entry.get("maps", ()), level=level + 1)
     again = entry["equal_time"]
     lines.append(f"{'#' * (level + 1)} At equal training time\n")
     if again["state"] != "done":
         lines.append(f"{again['state'].capitalize()}.\n")
     else:
-        lines += _table(
-            ["method", "steps", "CPU s", "aim: CPU s"],
-            [
-                [m["name"], _n(m["steps"], 0), _n(m["cpu_s"], 1), _n(again["aim_cpu_s"], 1)]
-                for m in again["methods"]
-            ],
-        )
+        lines += time_lines(again)
     for found in again["findings"]:
         own = {row["method"]: "done" for row in found["rows"]}
-        lines += [*_words(found), *_results(found, own, marked)]
+        lines += [*_words(found), *result_lines(found, own, marked, n_seeds)]
     lines.append(f"{'#' * (level + 1)} Costs\n")
-    lines += _costs(entry["methods"])
-    lines.append(_cell_line(entry["cells"]))
+    lines += cost_lines(entry["methods"])
+    lines.append(cell_line(entry["cells"]))
     return "\n".join(lines) + "\n"
 
 
 def _finding(found: Row) -> dict[str, Any]:
     kept = {name: found[name] for name in ("finding", "reference", "rows", "conclusion")}
+    kept["out_of_fold"] = [row for row in found.get("out_of_fold", ()) if row["metric"] == "auroc"]
     return kept | ({"unscored": found["unscored"]} if found.get("unscored") else {})
 
 
@@ -124,62 +127,3 @@ def _words(found: Row) -> list[str]:
     for topic, sentences in found["conclusion"].items():
         lines += [f"**{topic}**\n", *(f"- {text}" for text in sentences), ""]
     return lines
-
-
-def _marked(method: Row) -> str:
-    """The name of a method, and whether labels of validation cases train it."""
-    extra = method.get("extra_labels")
-    return f"{method['name']} ({extra})" if extra else method["name"]
-
-
-def _results(found: Row, states: Mapping[str, str], marked: Mapping[str, str]) -> list[str]:
-    unscored = found.get("unscored", {})
-    rows = {row["method"]: row for row in found["rows"] if row["method"] not in unscored}
-    shown = [
-        (name, head)
-        for name, head in zip(NUMBERS, HEADS, strict=True)
-        if any(row.get(name) is not None for row in rows.values())
-    ]
-    states = {**states, **unscored}
-    cells = [
-        [marked.get(name, name), *(_value(rows.get(name), key, state) for key, _ in shown)]
-        for name, state in states.items()
-    ]
-    return _table([f"{found['finding']}", *(head for _, head in shown)], cells)
-
-
-def _value(row: Row | None, key: str, state: str) -> str:
-    if row is None:
-        return state
-    if row.get(key) is None:
-        return "" if key == "dice" else "not estimated"
-    if row.get(f"{key}_lo") is None:
-        return f"{row[key]:.3f}"
-    return f"{row[key]:.3f} ({row[f'{key}_lo']:.3f} to {row[f'{key}_hi']:.3f})"
-
-
-def _costs(methods: Sequence[Row]) -> list[str]:
-    names = ["method", "labels", "drawn masks", "free masks", "steps", "CPU s", "images/s"]
-    rows = [
-        [_marked(m), *(_n(m[key], 1 if key in ("cpu_s", "images_per_s") else 0) for key in COSTS)]
-        for m in methods
-    ]
-    return _table(names, rows)
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [names, ["---"] * len(names), *rows]
-    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
-
-
-def _cell_line(cells: Mapping[str, Row]) -> str:
-    shown = []
-    for name, cell in cells.items():
-        done = f"{cell['minutes']:.1f} min" if "minutes" in cell else "done"
-        reason = f": {cell['reason']}" if "reason" in cell else ""
-        shown.append(f"{name} {done if cell['state'] == 'done' else cell['state'] + reason}")
-    return f"Cells: {'; '.join(shown) or NOT_RUN}."
-
-
-def _n(value: float | None, digits: int) -> str:
-    return "not recorded" if value is None else f"{value:.{digits}f}"

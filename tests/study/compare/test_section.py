@@ -67,6 +67,46 @@ def test_a_method_of_other_findings_says_so_in_its_row():
     assert "| softmax | scores density=..., not lesion | scores density=..., not lesion |" in text
 
 
+def test_the_spread_over_seeds_and_the_worst_group_are_shown():
+    row = {**ROW, "auroc_seed_min": 0.81, "auroc_seed_max": 0.94}
+    row |= {"worst_group": "sex: F", "worst_group_auroc": 0.7}
+    result = RESULT | {"findings": [{**FOUND, "rows": [row]}]}
+    text = section("T", entry_of(result))
+    assert "| lesion | AUROC | over seeds | robust AUROC | worst group: AUROC |" in text
+    assert "| tau | 0.900 (0.800 to 0.950) | 0.810 to 0.940 | 0.850 | 0.700 (sex: F) |" in text
+    assert "by patient, for the trainings that were made; over seeds: smallest and largest" in text
+    text = section("T", entry_of(result | {"seeds": [0]}))
+    assert "over seeds" not in text
+
+
+def test_optimism_of_maps_is_shown_with_the_differences_that_it_makes():
+    maps = [
+        {"method": name, "finding": "lesion", "auroc_fitted": fitted, "auroc_validation": 0.9}
+        for name, fitted in (("fc", 0.998), ("logistic", 0.998), ("fc-oof", 0.95))
+    ]
+    pair = {"metric": "auroc", "group": "all", "first": "fc-oof", "second": "fc", "reason": ""}
+    pair |= {"difference": 0.012, "lo": -0.002, "hi": 0.022, "p": 0.03, "p_adjusted": 0.06}
+    others = [
+        pair | {"group": "robust", "difference": None, "reason": "too few"},
+        pair | {"metric": "sensitivity"},
+    ]
+    found = {**FOUND, "out_of_fold": [pair, *others]}
+    entry = json.loads(json.dumps(entry_of(RESULT | {"findings": [found], "maps": maps})))
+    text = section("T", entry)
+    assert "### Are the maps that were fitted on optimistic?" in text
+    assert "| fc, logistic | 0.998 | 0.900 |" in text
+    assert "| fc-oof | 0.950 | 0.900 |" in text
+    assert "| fc-oof minus fc: AUROC | 0.012 (-0.002 to 0.022) | adjusted p 0.060 |" in text
+    assert "| fc-oof minus fc: robust AUROC | not estimated: too few |  |" in text
+    assert "sensitivity" not in text
+    older = {name: value for name, value in entry.items() if name != "maps"}
+    older["findings"] = [
+        {name: value for name, value in one.items() if name != "out_of_fold"}
+        for one in entry["findings"]
+    ]
+    assert "optimistic" not in section("T", older)  # kept before these numbers were
+
+
 def test_a_comparison_that_was_never_called_reads_not_run():
     assert section("Later", None) == "## Later\n\nNot run.\n"
 
