@@ -1,13 +1,15 @@
 """Numbers and methods as a sentence writes them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from segclf.study.compare.methods import ON_VAL
 
 Row = Mapping[str, Any]
-EXTRA = "uses extra labels"
+FEW = 6
+"""Comparisons that each have a sentence; where there are more, those that ended alike share one."""
+EXTRA, COLLAPSED = "uses extra labels", "collapsed segmenter"
 
 
 def number(value: float) -> str:
@@ -37,11 +39,32 @@ def is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def phrase(name: str, family: str) -> str:
+def alike(rows: Sequence[Row], key: Callable[[Row], object]) -> list[list[Row]]:
+    """Each row alone, or up to `FEW`; where there are more, rows of one key together."""
+    if len(rows) <= FEW:
+        return [[row] for row in rows]
+    groups: dict[object, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return list(groups.values())
+
+
+def span_of(values: Mapping[str, float]) -> str:
+    """The smallest and the largest value, each with its name."""
+    least, most = (end(values, key=lambda name: values[name]) for end in (min, max))
+    return f"{number(values[least])} ({least}) to {number(values[most])} ({most})"
+
+
+def short_phrase(name: str, family: str, *, collapsed: bool = False) -> str:
+    """How a list names a method: its name, and what has to be known of it."""
+    marks = [EXTRA] if family == "trained" and name.endswith(ON_VAL) else []
+    marks += [COLLAPSED] if collapsed else []
+    return f"{name} ({'; '.join(marks)})" if marks else name
+
+
+def phrase(name: str, family: str, *, collapsed: bool = False) -> str:
     """How a sentence names a method."""
+    short = short_phrase(name, family, collapsed=collapsed)
     if family == "rule":
-        return f"segmentation with {name}"
-    if family == "trained":
-        extra = f" ({EXTRA})" if name.endswith(ON_VAL) else ""
-        return f"segmentation with the trained summarizer {name}{extra}"
-    return name
+        return f"segmentation with {short}"
+    return f"segmentation with the trained summarizer {short}" if family == "trained" else short

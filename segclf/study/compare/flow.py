@@ -26,7 +26,8 @@ from segclf.study.compare.cells import (
     run_cells,
     time_cells,
 )
-from segclf.study.compare.figures import EXTRA, phrase
+from segclf.study.compare.figures import COLLAPSED, EXTRA, phrase
+from segclf.study.compare.health import health, places
 from segclf.study.compare.methods import (
     AT_TIME,
     Method,
@@ -172,16 +173,18 @@ def _method_entry(
         state = f"{FAILED}: {reason}" if reason else NOT_RUN
     elif n_done < n_seeds and reason:
         state += f"; {FAILED}: {reason}"
-    notes = [f"{EXTRA}: it is fitted on labels of validation cases"]
+    found = health(finished[method.name], method)
+    notes = [f"{EXTRA}: it is fitted on labels of validation cases"] if method.fits_on_val else []
+    notes += [f"{COLLAPSED}: {places(found['collapsed'])}"] if found["collapsed"] else []
     return {
         "name": method.name,
         "family": method.family,
-        "phrase": phrase(method.name, method.family),
+        "phrase": phrase(method.name, method.family, collapsed=bool(found["collapsed"])),
         "state": state,
         "n_seeds_done": n_done,
-        "notes": notes if method.fits_on_val else [],
+        "notes": notes,
         "uses_masks": method.uses_masks,
-    }
+    } | found
 
 
 def _at_equal_time(

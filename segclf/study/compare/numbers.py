@@ -14,7 +14,8 @@ from segclf.experiment import Experiment
 from segclf.stages import predicted_folders, split_frame
 from segclf.study.compare.cells import FOLDER, UNFIT, at_time, why_failed
 from segclf.study.compare.costs import head_folder
-from segclf.study.compare.figures import phrase
+from segclf.study.compare.figures import phrase, short_phrase
+from segclf.study.compare.health import health
 from segclf.study.compare.methods import (
     AT_TIME,
     WITH_MASKS,
@@ -156,8 +157,14 @@ def judge(
         "with_masks": _learned_from_masks(ran),
         "leaning": again or ran,
         "declared": reference,
+        "health": {m.name: health(finished[m.name], m) for m in methods if m.name in ran},
     }
-    phrases = {name: phrase(name, families.get(name, "head")) for name in ran}
+    bad = {name for name, own in settings["health"].items() if own["collapsed"]}
+    known = {name: (families.get(name, "head"), name in bad) for name in ran}
+    phrases = {name: phrase(name, f, collapsed=is_bad) for name, (f, is_bad) in known.items()}
+    settings["short"] = {
+        name: short_phrase(name, f, collapsed=is_bad) for name, (f, is_bad) in known.items()
+    }
     confidence = exp.recipe.evaluate.confidence
     found = []
     order = references(reference, ran) if reference in ran else [reference]

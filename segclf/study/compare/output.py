@@ -10,7 +10,7 @@ from segclf.core.atomic import atomic_path, write_json
 from segclf.core.text import counted, guarded
 from segclf.report import write_comparison
 from segclf.study.compare.costs import SLACK
-from segclf.study.compare.figures import EXTRA
+from segclf.study.compare.figures import COLLAPSED, EXTRA
 
 Row = dict[str, Any]
 COSTS = ("labels", "val_labels", "drawn_masks", "free_masks", "steps", "cpu_s", "images_per_s")
@@ -83,7 +83,8 @@ def comparison_text(result: Mapping[str, Any]) -> str:
         extra = " robust" if has_robust else ""
         lines.append(f"  {'method':<24} {'AUROC':<24}{extra}")
         for entry in result["methods"]:
-            more = f"  ({EXTRA})" if extra_labels(entry) else ""
+            marks = [extra_labels(entry), COLLAPSED if entry.get("collapsed") else ""]
+            more = f"  ({'; '.join(filter(None, marks))})" if any(marks) else ""
             lines.append(f"  {entry['name']:<24} {_numbers(entry, rows.get(entry['name']))}{more}")
     open_cells = [row for row in result["cells"] if row["state"] != "done"]
     for row in open_cells:

@@ -13,6 +13,7 @@ from segclf.study.compare.section_tables import (
     NOT_RUN,
     cell_line,
     cost_lines,
+    difference_lines,
     marked_name,
     optimism_lines,
     result_lines,
@@ -58,6 +59,7 @@ def entry_of(result: Row) -> dict[str, Any]:
     entry["methods"] = [
         {name: method.get(name) for name in ("name", "family", "state", *COSTS)}
         | ({"extra_labels": extra} if (extra := extra_labels(dict(method))) else {})
+        | ({"collapsed": bad} if (bad := method.get("collapsed")) else {})
         for method in result["methods"]
     ]
     entry["findings"] = [_finding(found) for found in result["findings"]]
@@ -100,6 +102,7 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
     marked = {m["name"]: marked_name(m) for m in entry["methods"]}
     for found in entry["findings"]:
         lines += [*_words(found), *result_lines(found, states, marked, n_seeds)]
+        lines += difference_lines(found, marked)
         lines += optimism_lines(found, entry.get("maps", ()), level=level + 1)
     again = entry["equal_time"]
     lines.append(f"{'#' * (level + 1)} At equal training time\n")
@@ -110,6 +113,7 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
     for found in again["findings"]:
         own = {row["method"]: "done" for row in found["rows"]}
         lines += [*_words(found), *result_lines(found, own, marked, n_seeds)]
+        lines += difference_lines(found, marked)
     lines.append(f"{'#' * (level + 1)} Costs\n")
     lines += cost_lines(entry["methods"])
     lines.append(cell_line(entry["cells"]))

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segclf.study.compare.figures import interval_of, p_text
+from segclf.study.compare.figures import COLLAPSED, interval_of, p_text, p_value
+from segclf.study.compare.health import places
 
 Row = Mapping[str, Any]
 NOT_RUN = "not run"
@@ -21,9 +22,10 @@ COSTS = ("labels", "drawn_masks", "free_masks", "steps", "cpu_s", "images_per_s"
 
 
 def marked_name(method: Row) -> str:
-    """The name of a method, and whether labels of validation cases train it."""
-    extra = method.get("extra_labels")
-    return f"{method['name']} ({extra})" if extra else method["name"]
+    """The name of a method, whether labels of validation cases train it, and what collapsed."""
+    marks = [method["extra_labels"]] if method.get("extra_labels") else []
+    marks += [f"{COLLAPSED}: {places(bad)}"] if (bad := method.get("collapsed")) else []
+    return f"{method['name']} ({'; '.join(marks)})" if marks else method["name"]
 
 
 def result_lines(
@@ -70,6 +72,36 @@ def _value(row: Row | None, key: str, state: str) -> str:
     return f"{row[key]:.3f}{interval_of(row.get(f'{key}_lo'), row.get(f'{key}_hi'))}"
 
 
+def difference_lines(found: Row, marked: Mapping[str, str]) -> list[str]:
+    """Of every method the difference from the reference, and how far it follows the shortcut.
+
+    Args:
+        found: A finding of an entry.
+        marked: Every name with what has to be known of the method.
+    """
+    heads = {
+        "difference": f"AUROC minus that of {found['reference']}",
+        "robust_difference": f"robust AUROC minus that of {found['reference']}",
+        "aligned_minus_robust": "aligned minus robust AUROC",
+    }
+    shown = [key for key in heads if any(row.get(key) is not None for row in found["rows"])]
+    if not any(row.get("difference") is not None for row in found["rows"]):
+        return []
+    rows = [
+        [marked.get(row["method"], row["method"]), *(_with_p(row, key) for key in shown)]
+        for row in found["rows"]
+    ]
+    return _table([f"{found['finding']}", *(heads[key] for key in shown)], rows)
+
+
+def _with_p(row: Row, key: str) -> str:
+    if row.get(key) is None:
+        return ""
+    text = f"{row[key]:.3f}{interval_of(row.get(f'{key}_lo'), row.get(f'{key}_hi'))}"
+    p = row.get(f"{key}_p_adjusted")
+    return text if p is None else f"{text}; adjusted p {p_value(p)}"
+
+
 def optimism_lines(found: Row, maps: Sequence[Row], *, level: int) -> list[str]:
     """How much better maps of the cases fitted on rank than new ones, and whether that matters.
 
@@ -88,7 +120,10 @@ def optimism_lines(found: Row, maps: Sequence[Row], *, level: int) -> list[str]:
         lines += [f"{'#' * level} Are the maps that were fitted on optimistic?\n"]
         lines += _table(
             ["fitted", "AUROC of mean probability, cases to fit on", "validation cases"],
-            [[", ".join(names), *(_n(value, 3) for value in pair)] for pair, names in alike.items()],
+            [
+                [", ".join(names), *(_n(value, 3) for value in pair)]
+                for pair, names in alike.items()
+            ],
         )
     if pairs := found.get("out_of_fold"):
         names = ["on maps of held-out folds, minus on maps of training images", "difference", "p"]
@@ -119,7 +154,10 @@ def cost_lines(methods: Sequence[Row]) -> list[str]:
     """What every method was trained with, and how long."""
     names = ["method", "labels", "drawn masks", "free masks", "steps", "CPU s", "images/s"]
     rows = [
-        [marked_name(m), *(_n(m[key], 1 if key in ("cpu_s", "images_per_s") else 0) for key in COSTS)]
+        [
+            marked_name(m),
+            *(_n(m[key], 1 if key in ("cpu_s", "images_per_s") else 0) for key in COSTS),
+        ]
         for m in methods
     ]
     return _table(names, rows)

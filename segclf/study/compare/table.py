@@ -15,11 +15,14 @@ from segclf.evaluate import Evaluation, evaluate_scores, with_sizes
 from segclf.evaluate.families import HOLM, SHORTCUT
 from segclf.evaluate.inference.equivalence import verdict_of_p
 from segclf.evaluate.inference.multiplicity import holm
+from segclf.study.compare.figures import is_missing
 from segclf.study.compare.methods import OUT_OF_FOLD
 
 Row = dict[str, Any]
 METRICS = ("auroc", "average_precision", "sensitivity", "specificity")
 ROBUST, GAP = "robust", "aligned - robust"
+NO_INTERVAL = "too few seeds for an interval"
+"""Where the interval of a difference between two shares holds all that there can be."""
 LESS_IS_BETTER = frozenset({"brier", "log_loss"})
 
 
@@ -114,6 +117,8 @@ def differences(
     ]
     families: dict[tuple[str, str], list[Row]] = {}
     for row in kept:
+        if row["metric"] in METRICS and not is_missing(row["lo"]) and row["hi"] - row["lo"] >= 2:
+            row |= {"lo": None, "hi": None, "reason": NO_INTERVAL}
         families.setdefault((row["metric"], row["group"]), []).append(row)
     for members in families.values():
         adjusted = holm(np.array([_float(row["p"]) for row in members]))

@@ -1,19 +1,17 @@
 """The conclusion in plain words: sentences made from intervals and tests, and from nothing else."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from segclf.core.text import counted
-from segclf.study.compare.figures import is_missing, number, p_text, p_value
+from segclf.study.compare.cautions import cautions, known_first
+from segclf.study.compare.figures import alike, is_missing, number, p_text, p_value, span_of
+from segclf.study.compare.leans import shortcut_sentences
 
 Row = Mapping[str, Any]
-FEW = 6
-"""Comparisons that each have a sentence; where there are more, those that ended alike share one."""
-LEAN = 0.1
-"""Aligned minus robust AUROC above which a ranking is said to follow the shortcut, where no margin
-of AUROC was declared."""
 BETTER, MISLED = "Which method is better?", "And where the shortcut misleads?"
 LEANS, CAUTIONS = "Which rankings follow the shortcut?", "To be kept in mind"
+FIRST = "To be known first"
 NAMES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -30,27 +28,42 @@ def conclusion(found: Row, methods: Mapping[str, str], settings: Row) -> dict[st
         methods: Name to phrase, of every method that has numbers.
         settings: `unit`, `n_seeds`, `margin` (of AUROC, None if none was declared), `shortcut`,
             `with_masks` (names of methods that learned from masks), `leaning` (methods whose
-            lean on the shortcut is said; all where it is missing), and `declared` (the declared
-            reference, where it may not be the finding's).
+            lean on the shortcut is said; all where it is missing), `declared` (the declared
+            reference, where it may not be the finding's), `health` (name to what `health` found),
+            and `short` (name to what a list calls it; the phrase where it is missing).
     """
     margin = settings.get("margin")
     rows = [row for row in found["differences"] if row["metric"] == "auroc"]
     overall = [row for row in rows if row["group"] == "all"]
     robust = [row for row in rows if row["group"] == "robust"]
-    unit, shortcut = settings["unit"], settings["shortcut"]
-    sentences = list(_differences(overall, methods, unit))
-    misled = list(_differences(robust, methods, unit, shortcut=shortcut))
+    shortcut, short = settings["shortcut"], settings.get("short", methods)
+    sentences = list(_differences(overall, methods, settings))
+    misled = list(_differences(robust, methods, settings, shortcut=shortcut))
     judged = {name: methods[name] for name in settings.get("leaning", methods)}
     leans = list(
         shortcut_sentences(
-            found["robust"], judged, margin=margin, with_masks=settings["with_masks"]
+            found["robust"],
+            judged,
+            short=short,
+            margin=margin,
+            with_masks=settings["with_masks"],
         )
     )
+    health = {name: own for name, own in settings.get("health", {}).items() if name in methods}
     topics = {
+        FIRST: list(known_first(health)),
         BETTER: [*_reference(found, methods, settings), *(sentences or [_nothing(found, methods)])],
         MISLED: misled,
         LEANS: leans,
-        CAUTIONS: list(cautions(overall, settings["n_seeds"], has_leans=bool(leans))),
+        CAUTIONS: list(
+            cautions(
+                overall,
+                settings["n_seeds"],
+                has_leans=bool(leans),
+                rows=found.get("rows", ()),
+                health=health,
+            )
+        ),
     }
     return {topic: own for topic, own in topics.items() if own}
 
@@ -74,31 +87,25 @@ def _nothing(found: Row, methods: Mapping[str, str]) -> str:
 
 
 def _differences(
-    rows: Sequence[Row], methods: Mapping[str, str], unit: str, *, shortcut: str | None = None
+    rows: Sequence[Row],
+    methods: Mapping[str, str],
+    settings: Row,
+    *,
+    shortcut: str | None = None,
 ) -> Iterator[str]:
     """One sentence per row, or per verdict where there are many.
 
     Cases that are those of the sentence before are not told again.
     """
-    before = None
-    for group in _alike(rows, lambda row: (_cases(row, unit, shortcut), _kind(row))):
+    unit, before = settings["unit"], None
+    for group in alike(rows, lambda row: (_cases(row, unit, shortcut), _kind(row))):
         cases = _cases(group[0], unit, shortcut)
         told = "On the same cases" if cases == before else cases
         if len(group) == 1:
             yield difference_sentence(group[0], methods, unit, shortcut=shortcut, cases=told)
         else:
-            yield _many(group, methods, told, shortcut)
+            yield _many(group, methods, settings.get("short", methods), told, shortcut)
         before = cases
-
-
-def _alike(rows: Sequence[Row], key: Callable[[Row], object]) -> list[list[Row]]:
-    """Each row alone, or up to `FEW`; where there are more, rows of one key together."""
-    if len(rows) <= FEW:
-        return [[row] for row in rows]
-    groups: dict[object, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return list(groups.values())
 
 
 def _kind(row: Row) -> object:
@@ -106,32 +113,37 @@ def _kind(row: Row) -> object:
     return row["first"] if is_missing(row["difference"]) else row["verdict"]
 
 
-def _many(rows: Sequence[Row], methods: Mapping[str, str], cases: str, shortcut: str | None) -> str:
-    """One sentence of several comparisons that ended alike."""
+def _many(
+    rows: Sequence[Row],
+    methods: Mapping[str, str],
+    short: Mapping[str, str],
+    cases: str,
+    shortcut: str | None,
+) -> str:
+    """One sentence of several comparisons that ended alike: how many, how far, and which.
+
+    Intervals and p values of each are in the table of differences.
+    """
     first = rows[0]
     metric = NAMES[first["metric"]] if shortcut is None else "robust AUROC"
     reference, verdict = methods[first["second"]], first["verdict"]
-    listed = "; ".join(f"{methods[row['first']]} {_numbers(row)}" for row in rows)
-    n_methods = counted(len(rows), "method")
+    named = {short[row["first"]]: row["difference"] for row in rows}
+    differences = f"differences from {span_of(named)}"
+    listed, n_methods = ", ".join(named), counted(len(rows), "method")
     if verdict in ("better", "worse"):
-        return f"{cases}, {n_methods} were {verdict} than {reference} in {metric}: {listed}."
+        return (
+            f"{cases}, {n_methods} were {verdict} than {reference} in {metric} ({differences}): "
+            f"{listed}."
+        )
     if verdict == "equivalent":
         return (
             f"{cases}, {n_methods} were equivalent to {reference} in {metric}, within the declared "
-            f"margin of {first['margin']:g}: {listed}."
+            f"margin of {first['margin']:g} ({differences}): {listed}."
         )
     return (
-        f"{cases}, no difference in {metric} from {reference} could be shown for {n_methods}: "
-        f"{listed}."
+        f"{cases}, no difference in {metric} from {reference} could be shown for {n_methods} "
+        f"({differences}): {listed}."
     )
-
-
-def _numbers(row: Row) -> str:
-    """The difference with its interval and adjusted p value, in brackets."""
-    text = number(row["difference"])
-    if not is_missing(row["lo"]):
-        text += f", {number(row['lo'])} to {number(row['hi'])}"
-    return f"({text})" if is_missing(row["p"]) else f"({text}; {p_text(row)})"
 
 
 def difference_sentence(
@@ -169,6 +181,8 @@ def difference_sentence(
     numbers = f"difference {number(row['difference'])}"
     if not is_missing(row["lo"]):
         numbers += f", {number(row['lo'])} to {number(row['hi'])}"
+    elif not is_missing(row["p"]) and row["reason"]:
+        numbers += f", {row['reason']}"
     if verdict == "equivalent":
         return (
             f"{cases}, {first} and {second} were equivalent in {metric}: they differ by less than "
@@ -191,106 +205,3 @@ def _cases(row: Row, unit: str, shortcut: str | None) -> str:
         return f"On positives without {shortcut} against negatives with it ({n})"
     n_cases = counted(int(row["n_cases"]), "test case")
     return f"On {n_cases} of {counted(int(row['n_patients']), unit)}"
-
-
-def shortcut_sentences(
-    rows: Sequence[Row],
-    methods: Mapping[str, str],
-    *,
-    margin: float | None,
-    with_masks: Sequence[str] = (),
-) -> Iterator[str]:
-    """Which rankings follow the shortcut, judged by the interval of aligned minus robust AUROC.
-
-    A ranking follows it if the whole interval lies above `margin` (`LEAN` if none was declared).
-
-    Args:
-        rows: Of the table `robust`, with the quantities `robust` and `aligned - robust`.
-        methods: Name to phrase.
-        margin: The declared margin of AUROC.
-        with_masks: Methods that learned from masks: following is then relearning.
-    """
-    limit = LEAN if margin is None else margin
-    gaps = {row["method"]: row for row in rows if row["quantity"] == "aligned - robust"}
-    judged = [gaps[name] for name in methods if name in gaps]
-
-    def said(row: Row) -> tuple[str, str, str, str]:
-        return _lean(row, limit, with_masks)
-
-    for group in _alike(judged, lambda row: (said(row), "" if _gap(row) else row["method"])):
-        begins, verb, bound, tail = said(group[0])
-        if len(group) == 1:
-            inside = ": ".join(part for part in (_gap(group[0]), bound) if part)
-            inside = f" ({inside})" if inside else ""
-            yield f"{begins} of {methods[group[0]['method']]} {verb}{inside}{tail}."
-            continue
-        listed = "; ".join(f"{methods[row['method']]} ({_gap(row)})" for row in group)
-        inside = f" ({bound})" if bound else ""
-        yield (
-            f"{begins}s of {counted(len(group), 'method')} {_as_plural(verb)}{inside}{tail}: "
-            f"{listed}."
-        )
-
-
-def _lean(row: Row, limit: float, with_masks: Sequence[str]) -> tuple[str, str, str, str]:
-    """How a sentence on the shortcut begins, what it says, of which bound, and how it ends."""
-    shortcut = row["shortcut"]
-    if not _gap(row):
-        reason = row["reason"] or "no interval"
-        verb = f"follows {shortcut} cannot be estimated: {reason}"
-        return "Whether the ranking", verb, "", ""
-    if row["lo"] > limit:
-        relearned = f"relearned {shortcut}, although it learned from masks"
-        follows = relearned if row["method"] in with_masks else f"follows {shortcut}"
-        return "The ranking", follows, f"all above {limit:g}", ""
-    if row["lo"] > 0:
-        bound = f"above 0, but not all above {limit:g}"
-        return "The ranking", f"leans on {shortcut}", bound, ""
-    if row["hi"] < 0:
-        return "The ranking", f"leans against {shortcut}", "below 0", ""
-    excluded = f"; a lean of {limit:g} is excluded" if row["hi"] < limit else ""
-    return "That the ranking", f"leans on {shortcut} could not be shown", "", excluded
-
-
-def _as_plural(verb: str) -> str:
-    for one, several in (
-        ("leans ", "lean "),
-        ("follows ", "follow "),
-        ("it learned", "they learned"),
-    ):
-        verb = verb.replace(one, several)
-    return verb
-
-
-def _gap(row: Row) -> str:
-    """Aligned minus robust AUROC with its interval; nothing if it is missing."""
-    if is_missing(row["estimate"]) or is_missing(row["lo"]):
-        return ""
-    gap = f"aligned minus robust AUROC {number(row['estimate'])}"
-    return f"{gap}, {number(row['lo'])} to {number(row['hi'])}"
-
-
-def cautions(rows: Sequence[Row], n_seeds: int, *, has_leans: bool) -> Iterator[str]:
-    """What has to be known to read the sentences before."""
-    n_tests = sum(not is_missing(row["p"]) for row in rows)
-    if n_tests:
-        yield (
-            f"Adjusted p values pay for {counted(n_tests, 'comparison')} with the reference "
-            "(Holm); intervals are of one comparison each and are not adjusted."
-        )
-    if n_seeds == 1:
-        yield (
-            "Every method was trained once: how much another training of the same method would "
-            "differ is not known, and intervals do not include it."
-        )
-    elif rows:
-        yield (
-            f"Values are means over {n_seeds} trainings; intervals of differences resample "
-            "patients and trainings together."
-        )
-    if has_leans:
-        yield (
-            "Aligned AUROC is that of positives with the shortcut against negatives without it, "
-            "robust AUROC the reverse. Intervals of their difference are by patient, for the "
-            "trainings that were made, and are not adjusted for the number of methods."
-        )

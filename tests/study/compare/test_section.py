@@ -79,6 +79,32 @@ def test_the_spread_over_seeds_and_the_worst_group_are_shown():
     assert "over seeds" not in text
 
 
+def test_a_collapsed_segmenter_marks_its_methods_in_every_table():
+    tau = {"name": "tau", "family": "rule", "state": "done", **COSTS}
+    tau |= {"collapsed": [{"seed": 1, "fold": None}], "notes": ["collapsed segmenter: seed 1"]}
+    result = RESULT | {"methods": [tau]}
+    text = section("T", entry_of(result))
+    assert "| tau (collapsed segmenter: seed 1) | 0.900" in text
+    assert "| tau (collapsed segmenter: seed 1) | 9 |" in text
+    (line,) = [one for one in comparison_text(result).splitlines() if one.startswith("  tau ")]
+    assert line.endswith("(collapsed segmenter)")
+
+
+def test_differences_and_leans_stand_in_a_table_of_their_own():
+    row = {**ROW, "difference": 0.329, "difference_lo": 0.281, "difference_hi": 0.378}
+    row |= {"difference_p_adjusted": 0.0001, "robust_difference": 0.8}
+    row |= {"robust_difference_p_adjusted": 0.31, "aligned_minus_robust": 0.069}
+    other = {"method": "softmax", "auroc": 0.5, "aligned_minus_robust": 0.8}
+    other |= {"aligned_minus_robust_lo": 0.7, "aligned_minus_robust_hi": 0.9}
+    text = section("T", entry_of(RESULT | {"findings": [{**FOUND, "rows": [row, other]}]}))
+    assert "| lesion | AUROC minus that of softmax | robust AUROC minus that of softmax |" in text
+    assert (
+        "| tau | 0.329 (0.281 to 0.378); adjusted p < 0.001 | 0.800; adjusted p 0.310 | 0.069 |"
+        in text
+    )
+    assert "| softmax |  |  | 0.800 (0.700 to 0.900) |" in text
+
+
 def test_optimism_of_maps_is_shown_with_the_differences_that_it_makes():
     maps = [
         {"method": name, "finding": "lesion", "auroc_fitted": fitted, "auroc_validation": 0.9}

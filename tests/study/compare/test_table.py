@@ -270,3 +270,14 @@ def test_the_reference_is_replaced_by_the_next_in_the_same_order():
     names = ["tau", "joint", "sigmoid@time"]
     assert references("softmax", names) == ["softmax", "sigmoid@time", "joint", "tau"]
     assert references("tau", names)[0] == "tau"
+
+
+def test_an_interval_that_holds_all_that_there_can_be_is_none():
+    row = {"kind": "methods", "metric": "auroc", "first": "tau", "second": "softmax"}
+    row |= {"group_column": "all", "group": "all", "difference": 0.3, "reason": "", "p": 0.3}
+    row |= {"lo": -1.0, "hi": 1.0, "p_equivalence": None}
+    rows = [row, row | {"metric": "log_loss"}, row | {"lo": -0.6}]
+    found = differences(rows, [("tau", "softmax")], family="f", confidence=0.95)
+    assert [one["lo"] for one in found] == [None, -1.0, -0.6]
+    assert found[0]["reason"] == "too few seeds for an interval"
+    assert row["lo"] == -1.0

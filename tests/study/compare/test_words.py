@@ -2,8 +2,9 @@
 
 import pytest
 
-from segclf.study.compare.figures import phrase
-from segclf.study.compare.words import conclusion, difference_sentence, shortcut_sentences
+from segclf.study.compare.figures import phrase, short_phrase
+from segclf.study.compare.leans import shortcut_sentences
+from segclf.study.compare.words import conclusion, difference_sentence
 
 FOUND = {"finding": "lesion", "reference": "softmax"}
 PHRASES = {"tau": "segmentation with tau", "softmax": "softmax", "joint": "joint"}
@@ -129,7 +130,7 @@ def gap(method, estimate, lo, hi, reason=""):
     ids=["follows", "relearned", "leans", "margin", "excluded", "open", "against", "undefined"],
 )
 def test_a_ranking_follows_the_shortcut_only_if_the_whole_interval_says_so(row, margin, said):
-    (text,) = shortcut_sentences([row], PHRASES, margin=margin, with_masks=["joint"])
+    (text,) = shortcut_sentences([row], PHRASES, short=PHRASES, margin=margin, with_masks=["joint"])
     assert text.startswith(said)
 
 
@@ -164,41 +165,101 @@ def test_cases_are_counted_once_where_they_stay_the_same():
 MANY = {f"m{number}": f"m{number}" for number in range(8)} | {"softmax": "softmax"}
 
 
-def test_many_comparisons_that_ended_alike_share_a_sentence():
+def test_many_comparisons_that_ended_alike_share_a_sentence_with_the_best_and_the_worst():
     rows = [
-        comparison(0.1, 0.0, 0.2, 0.01, "better" if number < 5 else "inconclusive")
+        comparison(0.1 + number / 100, 0.0, 0.2, 0.01, "better" if number < 5 else "inconclusive")
         | {"first": f"m{number}", "second": "softmax"}
         for number in range(8)
     ]
     rows[7] |= {"difference": None, "reason": "one class only"}
-    found = conclusion(FOUND | {"differences": rows, "robust": []}, MANY, SETTINGS)
-    better, unclear, missing = found["Which method is better?"]
-    assert better.startswith("On 258 test cases of 15 patients, 5 methods were better than softmax")
-    assert "m0 (0.100, 0.000 to 0.200; adjusted p 0.010); m1 (" in better
-    assert "m5 (" not in better
-    assert unclear.startswith(
-        "On the same cases, no difference in AUROC from softmax could be shown for 2 methods: m5 ("
+    phrases = {name: f"segmentation with {name}" for name in MANY} | {"softmax": "softmax"}
+    found = conclusion(
+        FOUND | {"differences": rows, "robust": []}, phrases, SETTINGS | {"short": MANY}
     )
-    assert missing.endswith("m7 and softmax cannot be compared in AUROC: one class only.")
+    assert found["Which method is better?"] == [
+        "On 258 test cases of 15 patients, 5 methods were better than softmax in AUROC "
+        "(differences from 0.100 (m0) to 0.140 (m4)): m0, m1, m2, m3, m4.",
+        "On the same cases, no difference in AUROC from softmax could be shown for 2 methods "
+        "(differences from 0.150 (m5) to 0.160 (m6)): m5, m6.",
+        "On the same cases, segmentation with m7 and softmax cannot be compared in AUROC: one "
+        "class only.",
+    ]
 
 
 def test_many_leans_of_one_kind_share_a_sentence():
-    gaps = [gap(f"m{number}", 0.5, 0.4, 0.6) for number in range(4)]
+    gaps = [gap(f"m{number}", 0.5 + number / 100, 0.4, 0.6) for number in range(4)]
     gaps += [gap(f"m{number}", 0.01, -0.02, 0.04) for number in (4, 5)]
     gaps += [gap(f"m{number}", None, None, None, f"reason {number}") for number in (6, 7)]
-    sentences = list(shortcut_sentences(gaps, MANY, margin=None, with_masks=["m2", "m3"]))
+    sentences = list(
+        shortcut_sentences(gaps, MANY, short=MANY, margin=None, with_masks=["m2", "m3"])
+    )
     assert sentences == [
-        "The rankings of 2 methods follow tube (all above 0.1): m0 (aligned minus robust AUROC "
-        "0.500, 0.400 to 0.600); m1 (aligned minus robust AUROC 0.500, 0.400 to 0.600).",
-        "The rankings of 2 methods relearned tube, although they learned from masks (all above "
-        "0.1): m2 (aligned minus robust AUROC 0.500, 0.400 to 0.600); m3 (aligned minus robust "
-        "AUROC 0.500, 0.400 to 0.600).",
-        "That the rankings of 2 methods lean on tube could not be shown; a lean of 0.1 is "
-        "excluded: m4 (aligned minus robust AUROC 0.010, -0.020 to 0.040); m5 (aligned minus "
-        "robust AUROC 0.010, -0.020 to 0.040).",
+        "The rankings of 2 methods follow tube (aligned minus robust AUROC 0.500 (m0) to 0.510 "
+        "(m1): all above 0.1): m0, m1.",
+        "The rankings of 2 methods relearned tube, although they learned from masks (aligned minus "
+        "robust AUROC 0.520 (m2) to 0.530 (m3): all above 0.1): m2, m3.",
+        "That the rankings of 2 methods lean on tube could not be shown (aligned minus robust "
+        "AUROC 0.010 (m4) to 0.010 (m4)); a lean of 0.1 is excluded: m4, m5.",
         "Whether the ranking of m6 follows tube cannot be estimated: reason 6.",
         "Whether the ranking of m7 follows tube cannot be estimated: reason 7.",
     ]
+
+
+def test_an_interval_that_two_seeds_cannot_give_is_not_printed():
+    row = comparison(0.3, None, None, 0.31, "inconclusive", reason="too few seeds for an interval")
+    assert difference_sentence(row, PHRASES, "patient").endswith(
+        "(difference 0.300, too few seeds for an interval; adjusted p 0.310)."
+    )
+
+
+def test_a_collapsed_segmenter_comes_first_and_marks_every_sentence():
+    bad = {"collapsed": [{"seed": 1, "fold": None}], "unlearned": []}
+    fine = {"collapsed": [], "unlearned": []}
+    phrases = PHRASES | {"tau": phrase("tau", "rule", collapsed=True)}
+    found = {
+        "differences": [comparison(-0.2, -0.3, -0.1, 0.01, "worse")],
+        "robust": [gap("tau", 0.5, 0.4, 0.6)],
+    }
+    settings = SETTINGS | {"health": {"tau": bad, "softmax": fine}}
+    said = conclusion(FOUND | found, phrases, settings)
+    assert next(iter(said)) == "To be known first"
+    assert said["To be known first"] == [
+        "The segmenter of seed 1 collapsed: Dice of its masks is below 0.01. What is said of tau is "
+        "said of masks that show nothing, and is no finding about these methods."
+    ]
+    assert "segmentation with tau (collapsed segmenter) was worse than softmax" in " ".join(
+        said["Which method is better?"]
+    )
+    assert "The ranking of segmentation with tau (collapsed segmenter) follows" in " ".join(
+        said["Which rankings follow the shortcut?"]
+    )
+    assert short_phrase("fc-val", "trained", collapsed=True) == (
+        "fc-val (uses extra labels; collapsed segmenter)"
+    )
+    said = conclusion(FOUND | found, phrases, SETTINGS | {"health": {"tau": fine}})
+    assert "To be known first" not in said
+
+
+def test_trainings_that_learned_nothing_or_disagree_are_named():
+    rows = [
+        {"method": "fc", "auroc_seed_min": 0.4, "auroc_seed_max": 0.875},
+        {"method": "tau", "auroc_seed_min": 0.9, "auroc_seed_max": 0.95},
+        {"method": "softmax", "auroc": None},
+    ]
+    places = [{"seed": 0, "fold": 1}, {"seed": 0, "fold": 2}]
+    health = {"fc": {"collapsed": [], "unlearned": places}}
+    found = FOUND | {"differences": [], "robust": [], "rows": rows}
+    phrases = PHRASES | {"fc": "fc"}
+    text = conclusion(found, phrases, SETTINGS | {"n_seeds": 2, "health": health})
+    unlearned, spread = text["To be kept in mind"]
+    assert unlearned.startswith(
+        "fc learned next to nothing in seed 0, fold 1 and seed 0, fold 2: the loss of the training "
+        "stayed above 95% of that of answering with the share of positives."
+    )
+    assert spread == (
+        "The trainings of fc (0.400 to 0.875) disagree by more than 0.1 AUROC: one alone says "
+        "little about such a method."
+    )
 
 
 def test_leans_may_be_said_of_some_methods_alone():
