@@ -29,6 +29,15 @@ from segclf.report.text import plain, without_folders
 
 HERE = Path(__file__).parent
 Result = Mapping[str, Any]
+SETTINGS = {
+    "seeds": "seeds",
+    "n_folds": "folds",
+    "shortcut": "shortcut",
+    "by": "groups",
+    "margins": "margins",
+    "confidence": "confidence",
+}
+"""What has to be declared before there are results, and its word."""
 
 
 def write_comparison(folder: Path, result: Result) -> Path:
@@ -74,9 +83,14 @@ def _question(result: Result) -> str:
     return (
         f"{counted(len(result['methods']), 'method')} on one split: {names}. Same cases, encoder "
         f"and selection rule; {_budget(result)}; {counted(len(result['seeds']), 'seed')}{folds}. "
-        f"The reference is {plain(result['reference'])}, declared before there were results. All "
+        f"The reference is {plain(result['reference'])}{_when_declared(result)}. All "
         "numbers are of test cases."
     )
+
+
+def _when_declared(result: Result) -> str:
+    changed = len(result["declared_references"]) > 1
+    return ", but was another before" if changed else ", declared before there were results"
 
 
 def _alarms(result: Result) -> Iterator[tuple[str, str]]:
@@ -93,6 +107,15 @@ def _alarms(result: Result) -> Iterator[tuple[str, str]]:
     if len(result["declared_references"]) > 1:
         before = ", ".join(plain(name, 40) for name in result["declared_references"][:-1])
         yield "The reference was changed.", f"It was declared as {before} before."
+    if late := result.get("changed_late"):
+        yield (
+            "Settings were changed after there were results.",
+            "; ".join(
+                f"{SETTINGS[name]}: {_setting(value)} before, {_setting(result[name])} now"
+                for name, value in late.items()
+            )
+            + ". Who chooses them after seeing results can choose what they say.",
+        )
     if len(lists := result.get("declared_methods", ())) > 1:
         before = "; ".join(plain(", ".join(names), 400) for names in lists[:-1])
         yield (
@@ -100,6 +123,15 @@ def _alarms(result: Result) -> Iterator[tuple[str, str]]:
             f"Declared before were: {before}. Who saw results before choosing methods tests more "
             "than the adjusted p values pay for.",
         )
+
+
+def _setting(value: object) -> str:
+    """A setting in words: `none`, `0, 1` or `auroc 0.03`."""
+    if isinstance(value, Mapping):
+        value = [f"{name} {number}" for name, number in value.items()]
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return plain(value or "none")
 
 
 def _sections(files: FigureFiles, result: Result) -> Iterator[Section]:

@@ -1,5 +1,7 @@
 """A rule that does not depend on the size of a lesion: which of several findings it is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from segclf.core.catalog import unknown_name
@@ -22,8 +24,21 @@ def share(stats: MaskStatistics, *, finding: str, share_of: tuple[str, ...] = ()
     Raises:
         UsageError: There are fewer than two findings, or one is unknown.
     """
-    known = list(stats.frame["finding"].unique())
-    members = list(share_of) or known
+    members = sharing(list(stats.frame["finding"].unique()), finding, share_of)
+    frame = stats.frame
+    mass = frame["mean_p"].to_numpy(dtype=np.float64) * frame["n_px"].to_numpy()
+    case = frame.groupby(["case_id", "fold"], sort=False, dropna=False).ngroup().to_numpy()
+    is_member = frame["finding"].isin(members).to_numpy()
+    total = np.bincount(case[is_member], mass[is_member], minlength=case.max() + 1)
+    rows = rows_of(stats, finding)
+    return np.divide(
+        mass[rows], total[case[rows]], out=np.zeros(rows.size), where=total[case[rows]] > 0
+    )
+
+
+def sharing(known: Sequence[str], finding: str, share_of: Sequence[str]) -> list[str]:
+    """The findings that share the mass with `finding`; arguments and errors as of `share`."""
+    members = list(share_of) or list(known)
     for member in members:
         if member not in known:
             raise unknown_name(member, known, kind="finding", where="summarize.share_of")
@@ -34,12 +49,4 @@ def share(stats: MaskStatistics, *, finding: str, share_of: tuple[str, ...] = ()
             expected="at least two findings, among them the one that is scored",
             fix="choose another rule, such as mean, or name more findings in summarize.share_of",
         )
-    frame = stats.frame
-    mass = frame["mean_p"].to_numpy(dtype=np.float64) * frame["n_px"].to_numpy()
-    case = frame.groupby(["case_id", "fold"], sort=False, dropna=False).ngroup().to_numpy()
-    is_member = frame["finding"].isin(members).to_numpy()
-    total = np.bincount(case[is_member], mass[is_member], minlength=case.max() + 1)
-    rows = rows_of(stats, finding)
-    return np.divide(
-        mass[rows], total[case[rows]], out=np.zeros(rows.size), where=total[case[rows]] > 0
-    )
+    return members

@@ -126,6 +126,13 @@ def write(tmp_path):
     return page
 
 
+def test_settings_that_changed_after_the_results_are_told_with_both_values(write):
+    page = write(changed_late={"margins": {}, "seeds": [0]})
+    assert "Settings were changed after there were results." in page
+    assert "margins: none before, auroc 0.03 now; seeds: 0 before, 0, 1 now." in page
+    assert "Settings were changed" not in write(changed_late={})
+
+
 def test_the_conclusion_comes_first_and_every_part_is_there(write):
     page = write()
     headings = re.findall(r"<h2>(.*?)</h2>", page)
@@ -227,7 +234,11 @@ def test_heads_trained_again_have_a_part_of_their_own(write):
 
 
 def test_a_reference_that_was_changed_is_said(write):
-    assert "declared as tau before" in write(declared_references=["tau", "softmax"])
+    page = write(declared_references=["tau", "softmax"])
+    assert "declared as tau before" in page
+    assert "The reference is softmax, but was another before." in page
+    assert "declared before there were results" not in page
+    assert "declared before there were results" in write()
     assert "was changed" not in write()
 
 

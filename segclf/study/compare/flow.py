@@ -5,11 +5,9 @@ from `numbers` and `table`, costs from `costs` and `speed`, words from `words`.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from segclf.console import say
-from segclf.core.atomic import read_json, write_json
 from segclf.core.config import recipe_yaml
 from segclf.core.errors import ExitCode
 from segclf.core.provenance import hardware, versions
@@ -26,6 +24,7 @@ from segclf.study.compare.cells import (
     run_cells,
     time_cells,
 )
+from segclf.study.compare.checks import check_comparison
 from segclf.study.compare.figures import COLLAPSED, EXTRA, phrase
 from segclf.study.compare.health import health, places
 from segclf.study.compare.methods import (
@@ -36,11 +35,11 @@ from segclf.study.compare.methods import (
 )
 from segclf.study.compare.numbers import gather_scores, judge, summarize_rules
 from segclf.study.compare.output import entries_at_time, write_outputs
+from segclf.study.compare.plan import AFTER, changed_late, declare, settings_of
 from segclf.study.compare.speed import measure_speed
 from segclf.study.compare.words import CAUTIONS
 
 Result = dict[str, Any]
-PLAN = "plan.json"
 
 
 def compare(
@@ -67,7 +66,8 @@ def compare(
         speed: Whether images per second are measured.
 
     Raises:
-        UsageError: A method or the reference is not known, or there is one method only.
+        UsageError: A method or the reference is not known, or there is one method only; or see
+            `check_comparison`, which refuses before anything is trained.
         IntegrityError: A run folder of another seed holds another data set or split.
     """
     chosen = choose_methods(methods)
@@ -75,7 +75,9 @@ def compare(
     seeds = range(exp.recipe.seed, exp.recipe.seed + n_seeds)
     exps = {seed: with_seed(exp, seed) for seed in seeds}
     folder = exp.run.stage(FOLDER)
-    declared = declare(folder, chosen, against)
+    check_comparison(exp, chosen)
+    declared = declare(folder, chosen, against, settings_of(exp, list(seeds)))
+    late = changed_late(declared["settings"])
     table = CellTable(folder)
     run_cells(plan_cells(chosen, seeds, exp.folds()), exps, table)
 
@@ -92,7 +94,8 @@ def compare(
         say(f"measuring the speed of {len(ready)} methods, one after the other")
         rates = measure_speed(exp, ready, folder)
     result: Result = {
-        **_about(exp, list(seeds), against.name, declared),
+        **_about(exp, against.name, declared),
+        "changed_late": late,
         "methods": [
             _method_entry(method, table, exps, finished, failures)
             | needed.get(method.name, {})
@@ -100,9 +103,9 @@ def compare(
             for method in chosen
         ],
         "findings": judge(
-            exp, finished, chosen, against.name, gather_scores(chosen, finished), folder
+            exp, finished, chosen, against.name, gather_scores(chosen, finished), folder, late=late
         ),
-        "equal_time": _at_equal_time(exp, exps, chosen, against, table, finished, needed)
+        "equal_time": _at_equal_time(exp, exps, chosen, against, table, finished, needed, late)
         if equal_time
         else {"state": f"{NOT_RUN}: left out by --no-equal-time", "findings": []},
     }
@@ -117,28 +120,6 @@ def compare(
     result["outputs"] = write_outputs(folder, result)
     note_stage(exp, FOLDER)
     return result
-
-
-def declare(folder: Path, methods: Sequence[Method], reference: Method) -> Result:
-    """Write down methods and reference before there are results.
-
-    Returns:
-        Everything that was ever declared: `references` and, per call that changed them, `methods`.
-    """
-    path = folder / PLAN
-    before = read_json(path) if path.is_file() else {}
-    lists = before.get("methods", [])
-    lists = [lists] if lists and isinstance(lists[0], str) else lists  # earlier plans held one list
-    plan = {
-        "references": _and_last(before.get("references", []), reference.name),
-        "methods": _and_last(lists, [method.name for method in methods]),
-    }
-    write_json(path, plan)
-    return plan
-
-
-def _and_last(before: Sequence[Any], now: object) -> list[Any]:
-    return [*before] if [*before[-1:]] == [now] else [*before, now]
 
 
 def _seeds_done(
@@ -195,6 +176,7 @@ def _at_equal_time(
     table: CellTable,
     finished: dict[str, dict[int, Experiment]],
     needed: Mapping[str, Result],
+    late: Mapping[str, Any],
 ) -> Result:
     """Heads that are cheaper than the segmenter, trained again as long and judged with all."""
     steps, aim, why = costs.steps_at_time(chosen, needed, steps=exp.recipe.train.steps)
@@ -219,7 +201,7 @@ def _at_equal_time(
         entries.append(entry | {"cpu_s": own.get("cpu_s"), "steps": own.get("steps")})
     names = [*(method.name for method in rest), *(method.name + AT_TIME for method in again)]
     against = reference.name + (AT_TIME if reference.name in steps else "")
-    found = judge(exp, by_name, rest, against, tables, None, names=names)
+    found = judge(exp, by_name, rest, against, tables, None, names=names, late=late)
     for one in found:
         one["conclusion"].pop(CAUTIONS, None)  # said once
     return {"state": DONE, "aim_cpu_s": aim, "reference": against} | {
@@ -228,23 +210,19 @@ def _at_equal_time(
     }
 
 
-def _about(exp: Experiment, seeds: Sequence[int], reference: str, declared: Result) -> Result:
-    recipe, folds = exp.recipe, [fold for fold in exp.folds() if fold is not None]
+def _about(exp: Experiment, reference: str, declared: Result) -> Result:
+    recipe = exp.recipe
+    now = {name: value for name, value in declared["settings"][-1].items() if name != AFTER}
     return {
+        **now,
         "name": recipe.name,
         "data": recipe.data,
         "unit_name": recipe.unit_name,
-        "seeds": list(seeds),
-        "n_folds": len(folds) or None,
         "steps": recipe.train.steps,
         "summarizer_steps": recipe.summarize.steps or recipe.train.steps,
         "reference": reference,
         "declared_references": declared["references"],
         "declared_methods": declared["methods"],
-        "shortcut": recipe.evaluate.shortcut,
-        "by": list(recipe.evaluate.by),
-        "margins": dict(recipe.evaluate.margins),
-        "confidence": recipe.evaluate.confidence,
         "n_boot": recipe.evaluate.n_boot,
         "recipe": recipe_yaml(recipe),
         "manifest_sha256": exp.table.sha256,

@@ -117,6 +117,7 @@ def judge(
     folder: Path | None,
     *,
     names: Sequence[str] = (),
+    late: Mapping[str, Any],
 ) -> list[Row]:
     """Every finding with its tables, one flat row per method, and the conclusion.
 
@@ -129,6 +130,7 @@ def judge(
         tables: From `gather_scores`.
         folder: Gets the whole evaluation; None writes none.
         names: Methods in their order; () takes those of `methods`.
+        late: Settings that were changed after there were results.
     """
     names = names or [method.name for method in methods]
     if not tables or comparable(tables, exp.table.findings).empty:
@@ -170,6 +172,8 @@ def judge(
     order = references(reference, ran) if reference in ran else [reference]
     for tables_of in finding_tables(evaluation, names, order, confidence=confidence):
         tables_of["unscored"] = unscored(tables_of, tables, ran)
+        for row in tables_of["differences"]:
+            row["margin_is_late"] = "margins" in late
         dice = {name: dice_rows(rows, tables_of["finding"]) for name, rows in overlap.items()}
         tables_of["dice"] = [row for rows in dice.values() for row in rows]
         source = {m.name: m.name if m.family == "head" else SEGMENTER for m in methods}

@@ -63,7 +63,8 @@ def entry_of(result: Row) -> dict[str, Any]:
         for method in result["methods"]
     ]
     entry["findings"] = [_finding(found) for found in result["findings"]]
-    entry["maps"] = result.get("maps", [])
+    entry |= {"maps": result.get("maps", []), "changed_late": result.get("changed_late", {})}
+    entry["declared_references"] = result.get("declared_references", [])
     again = result["equal_time"]
     entry["equal_time"] = {
         "state": again["state"],
@@ -92,10 +93,14 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
         return "\n".join([*lines, f"{NOT_RUN.capitalize()}.\n"])
     folds = f", {entry['n_folds']} folds" if entry["n_folds"] else ""
     n_seeds = len(entry["seeds"])
+    changed = len(entry.get("declared_references", ())) > 1
     lines.append(
         f"data: {entry['data']}; {n_seeds} seed{'s' * (n_seeds > 1)}{folds}; {entry['steps']} "
-        f"steps; reference `{entry['reference']}`, declared before the results.\n"
+        f"steps; reference `{entry['reference']}`, "
+        f"{'another one at first' if changed else 'declared before the results'}.\n"
     )
+    if late := entry.get("changed_late"):
+        lines.append(f"Changed after there were results: {', '.join(late)}.\n")
     states = {method["name"]: method["state"] for method in entry["methods"]}
     if not entry["findings"]:
         lines.append(f"Results: {NOT_RUN}.\n")

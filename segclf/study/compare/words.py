@@ -137,8 +137,8 @@ def _many(
         )
     if verdict == "equivalent":
         return (
-            f"{cases}, {n_methods} were equivalent to {reference} in {metric}, within the declared "
-            f"margin of {first['margin']:g} ({differences}): {listed}."
+            f"{cases}, {n_methods} were equivalent to {reference} in {metric}, within "
+            f"{_margin(first)} ({differences}): {listed}."
         )
     return (
         f"{cases}, no difference in {metric} from {reference} could be shown for {n_methods} "
@@ -172,8 +172,8 @@ def difference_sentence(
     verdict = row["verdict"]
     if verdict in ("better", "worse"):
         sign = 1.0 if verdict == "better" else -1.0
-        ends = sorted(sign * row[end] for end in ("lo", "hi"))
-        interval = "" if is_missing(ends[0]) else f"{number(ends[0])} to {number(ends[1])}; "
+        ends = [] if is_missing(row["lo"]) else sorted(sign * row[end] for end in ("lo", "hi"))
+        interval = " to ".join(map(number, ends)) + ("; " if ends else "")
         return (
             f"{cases}, {first} was {verdict} than {second} by {number(sign * row['difference'])} "
             f"{metric} ({interval}{p_text(row)})."
@@ -186,7 +186,7 @@ def difference_sentence(
     if verdict == "equivalent":
         return (
             f"{cases}, {first} and {second} were equivalent in {metric}: they differ by less than "
-            f"the declared margin of {row['margin']:g} ({numbers}; adjusted p of equivalence "
+            f"{_margin(row)} ({numbers}; adjusted p of equivalence "
             f"{p_value(row['p_equivalence_adjusted'])})."
         )
     tail = "" if is_missing(row["p"]) else f"; {p_text(row)}"
@@ -195,8 +195,15 @@ def difference_sentence(
     text = f"{cases}, no difference in {metric} between {first} and {second} could be shown"
     text += f" ({numbers}{tail})"
     if not is_missing(row["margin"]):
-        text += f", nor that they differ by less than the declared margin of {row['margin']:g}"
+        text += f", nor that they differ by less than {_margin(row)}"
     return text + "."
+
+
+def _margin(row: Row) -> str:
+    """The margin, and whether it was declared before there were results."""
+    if row.get("margin_is_late"):
+        return f"a margin of {row['margin']:g} that was set after there were results"
+    return f"the declared margin of {row['margin']:g}"
 
 
 def _cases(row: Row, unit: str, shortcut: str | None) -> str:

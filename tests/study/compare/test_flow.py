@@ -14,12 +14,11 @@ from typer.testing import CliRunner
 from segclf import pipeline
 from segclf.cli import app
 from segclf.core.atomic import read_json
-from segclf.core.errors import IntegrityError, StoppedError, UsageError
+from segclf.core.errors import IntegrityError, SegclfError, StoppedError, UsageError
 from segclf.experiment import new_experiment, with_seed
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.study.compare import cells, numbers
 from segclf.study.compare import flow as study
-from segclf.study.compare.methods import choose_methods
 from segclf.study.compare.output import comparison_text, result_table
 
 TINY = (
@@ -197,6 +196,17 @@ def test_cases_that_were_set_aside_end_with_code_4(home, stage):
     assert result["exit_code"] == 4
 
 
+@pytest.fixture
+def kept(home):
+    """What was declared, and the results, as they were before the test."""
+    paths = [home.folder / name for name in ("compare.json", "plan.json")]
+    before = [path.read_bytes() for path in paths]
+    yield
+    for path, content in zip(paths, before, strict=True):
+        path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("kept")
 def test_a_reference_that_changes_is_remembered(home):
     exp = new_experiment(home.home / "data/recipe.yaml", None, None, TINY)
     result = study.compare(exp, METHODS, reference="mean", equal_time=False, speed=False)
@@ -208,20 +218,37 @@ def test_a_reference_that_changes_is_remembered(home):
     ]
     assert (row["first"], row["second"]) == ("softmax", "mean")
     assert result["seeds"] == [0]
-    (home.folder / "plan.json").write_text(json.dumps({"methods": [], "references": ["softmax"]}))
 
 
-def test_every_declaration_of_methods_is_kept(tmp_path):
-    first, more = choose_methods(["tau,softmax"]), choose_methods(["tau,mean,softmax"])
-    for chosen in (first, first, more):
-        plan = study.declare(tmp_path, chosen, chosen[-1])
-    assert plan == read_json(tmp_path / "plan.json")
-    assert plan["methods"] == [["tau", "softmax"], ["tau", "mean", "softmax"]]
-    assert plan["references"] == ["softmax"]
-    old = {"methods": ["tau", "mean"], "references": ["tau"]}
-    (tmp_path / "plan.json").write_text(json.dumps(old))
-    plan = study.declare(tmp_path, first, first[0])
-    assert plan["methods"] == [["tau", "mean"], ["tau", "softmax"]]
+@pytest.mark.usefixtures("kept")
+def test_a_margin_that_comes_after_the_results_is_said_wherever_it_is_used(home):
+    sets = (*TINY, "evaluate.margins.auroc=0.9")
+    exp = new_experiment(home.home / "data/recipe.yaml", None, None, sets)
+    result = study.compare(exp, METHODS, n_seeds=2, equal_time=False, speed=False)
+    assert result["changed_late"]["margins"] == {}
+    words = " ".join(result["findings"][0]["conclusion"]["Which method is better?"])
+    assert "a margin of 0.9 that was set after there were results" in words
+    assert "declared margin" not in words
+    assert home.result["changed_late"] == {}
+
+
+@pytest.mark.parametrize(
+    ("methods", "setting", "wrong"),
+    [
+        ("mean,softmax", "evaluate.margins.aurocc=0.03", "no metric called 'aurocc'"),
+        ("mean,softmax", "evaluate.shortcut=tubee", "tubee"),
+        ("mean,softmax", "evaluate.by=[sexx]", "sexx"),
+        ("mean,multihead", "seed=0", "no case has a category to learn"),
+        ("mean,share", "seed=0", "the share of 'lesion' among lesion says nothing"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_anything_is_trained(
+    home, monkeypatch, methods, setting, wrong
+):
+    monkeypatch.setattr(study, "run_cells", lambda *_: pytest.fail("a training began"))
+    exp = new_experiment(home.home / "data/recipe.yaml", None, None, (*TINY, setting))
+    with pytest.raises(SegclfError, match=wrong):
+        study.compare(exp, [methods])
 
 
 def test_a_seed_with_another_split_is_refused(home):

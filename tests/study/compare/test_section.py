@@ -105,6 +105,14 @@ def test_differences_and_leans_stand_in_a_table_of_their_own():
     assert "| softmax |  |  | 0.800 (0.700 to 0.900) |" in text
 
 
+def test_what_was_changed_after_the_results_is_not_called_declared():
+    more = {"declared_references": ["tau", "softmax"], "changed_late": {"margins": {}}}
+    text = section("T", entry_of(RESULT | more))
+    assert "reference `softmax`, another one at first." in text
+    assert "Changed after there were results: margins." in text
+    assert "declared before" not in text
+
+
 def test_optimism_of_maps_is_shown_with_the_differences_that_it_makes():
     maps = [
         {"method": name, "finding": "lesion", "auroc_fitted": fitted, "auroc_validation": 0.9}

@@ -212,6 +212,14 @@ def test_an_interval_that_two_seeds_cannot_give_is_not_printed():
     )
 
 
+def test_a_margin_that_was_set_after_the_results_is_not_called_declared():
+    row = comparison(0.0, -0.01, 0.01, 0.7, "equivalent", margin=0.03, p_equivalence_adjusted=0.02)
+    row["margin_is_late"] = True
+    text = difference_sentence(row, PHRASES, "patient")
+    assert "less than a margin of 0.03 that was set after there were results (" in text
+    assert "declared" not in text
+
+
 def test_a_collapsed_segmenter_comes_first_and_marks_every_sentence():
     bad = {"collapsed": [{"seed": 1, "fold": None}], "unlearned": []}
     fine = {"collapsed": [], "unlearned": []}
@@ -224,8 +232,8 @@ def test_a_collapsed_segmenter_comes_first_and_marks_every_sentence():
     said = conclusion(FOUND | found, phrases, settings)
     assert next(iter(said)) == "To be known first"
     assert said["To be known first"] == [
-        "The segmenter of seed 1 collapsed: Dice of its masks is below 0.01. What is said of tau is "
-        "said of masks that show nothing, and is no finding about these methods."
+        "The segmenter of seed 1 collapsed: Dice of its masks is below 0.01. What is said of tau "
+        "is said of masks that show nothing, and is no finding about these methods."
     ]
     assert "segmentation with tau (collapsed segmenter) was worse than softmax" in " ".join(
         said["Which method is better?"]
