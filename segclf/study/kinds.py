@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from segclf import pipeline
 from segclf.classify.metric import enroll
@@ -66,9 +67,7 @@ def run_kinds(folder: Path, n_seeds: int) -> Entry:
         with progress(name) as on_event:
             pipeline.train_clf(exp, on_event, resume=True)
         cpu_s.append(read_cost(exp.run.stage("classify", "metric")))
-        alone, together = enrolled(exp, one_by_one=True), enrolled(exp, one_by_one=False)
-        row = {"seed": seed, "enrolled": alone, "enrolled_together": together}
-        rows.append(row | known_and_unknown(exp))
+        rows.append({"seed": seed, "enrolled": enrolled(exp)} | known_and_unknown(exp))
     return {"seeds": rows, "cpu_s": cpu_s, "settings": list(OVERRIDES)}
 
 
@@ -93,11 +92,11 @@ def known_and_unknown(exp: Experiment) -> Entry:
     }
 
 
-def enrolled(exp: Experiment, *, one_by_one: bool) -> list[Entry]:
+def enrolled(exp: Experiment) -> list[Entry]:
     """Accuracy on classes enrolled from five test images each, for several draws of these.
 
-    They compete with all trained classes, and with each other unless they come `one_by_one`.
-    Images of the patients that were enrolled are not judged.
+    Each comes alone and competes with all trained classes. Images of the patients that were
+    enrolled are not judged.
     """
     test = cases_of(exp.table, exp.split, "test")
     new = sorted({case.classes["kind"] for case in test} - _trained(exp))
@@ -105,11 +104,11 @@ def enrolled(exp: Experiment, *, one_by_one: bool) -> list[Entry]:
     rows = []
     for draw in range(N_DRAWS):
         hits: list[np.ndarray] = []
-        for names in [[name] for name in new] if one_by_one else [new]:
-            table, used = _enroll(exp, test, names, draw)
+        for name in new:
+            table, used = _enroll(exp, test, name, draw)
             truth = np.asarray(table["truth"])
             is_used = np.array([patient[case_id] in used for case_id in table["case_id"]])
-            left = np.isin(truth, names) & ~is_used
+            left = (truth == name) & ~is_used
             hits.append(np.asarray(table["predicted"])[left] == truth[left])
         hit = np.concatenate(hits)
         rows.append({"draw": draw, "n": len(hit), "accuracy": float(hit.mean())})
@@ -117,22 +116,19 @@ def enrolled(exp: Experiment, *, one_by_one: bool) -> list[Entry]:
 
 
 def _enroll(
-    exp: Experiment, test: Sequence[Case], names: Sequence[str], draw: int
+    exp: Experiment, test: Sequence[Case], name: str, draw: int
 ) -> tuple[pd.DataFrame, set[str]]:
-    """Decisions with these classes in a copy of the gallery, and the patients they came from."""
+    """Decisions with this class in a copy of the gallery, and the patients it came from."""
     source, target = exp.run.stage("classify", "metric"), exp.run.stage("enrolled")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
-    used: set[str] = set()
-    for name in names:
-        own = [case for case in test if case.classes["kind"] == name]
-        rng = generator(exp.recipe.seed, "enrol", draw, name)
-        images = [own[place] for place in rng.choice(len(own), N_IMAGES, replace=False)]
-        used |= {case.patient_id for case in images}
-        enroll(target, name, images, exp.table, exp.split, exp.recipe)
+    own = [case for case in test if case.classes["kind"] == name]
+    rng = generator(exp.recipe.seed, "enrol", draw, name)
+    images = [own[place] for place in rng.choice(len(own), N_IMAGES, replace=False)]
+    enroll(target, name, images, exp.table, exp.split, exp.recipe)
     table = _decided(target)
     shutil.rmtree(target)
-    return table, used
+    return table, {case.patient_id for case in images}
 
 
 def kinds_section(title: str, entry: Entry | None) -> str:
@@ -146,29 +142,30 @@ def kinds_section(title: str, entry: Entry | None) -> str:
         f"`{'`, `'.join(entry['settings'])}`; they were tried out on another phantom (seed 0). "
         "Each row is another phantom and another training.\n",
         f"Goals: AUROC of known against unknown at least {LEAST['known_unknown']:g}; accuracy on a "
-        f"class enrolled from {N_IMAGES} images above {LEAST['enrolled']:g}. Enrolled classes: "
-        f"mean over {N_DRAWS} draws of the images, range in brackets.\n",
+        f"class enrolled from {N_IMAGES} images above {LEAST['enrolled']:g}. Enrolled classes come "
+        f"one by one: mean over {N_DRAWS} draws of the images, range in brackets.\n",
         "| seed | accuracy on trained classes | known against unknown, AUROC | called unknown: of "
-        "unknown, of known | enrolled one by one | enrolled together |",
-        "|---|---|---|---|---|---|",
+        "unknown, of known | enrolled |",
+        "|---|---|---|---|---|",
     ]
     for row in entry["seeds"]:
         lines.append(
             f"| {row['seed']} | {row['accuracy_known']:.3f} (n {row['n_known']}) | "
             f"{row['known_unknown']:.3f} (n {row['n_known']}, {row['n_unknown']}) | "
             f"{row['said_unknown_of_unknown']:.3f}, {row['said_unknown_of_known']:.3f} | "
-            f"{_range(row['enrolled'])} | {_range(row['enrolled_together'])} |"
+            f"{_range(row['enrolled'])} |"
         )
-    means = {
-        "known_unknown": np.mean([row["known_unknown"] for row in entry["seeds"]]),
-        "enrolled": np.mean([one["accuracy"] for row in entry["seeds"] for one in row["enrolled"]]),
+    values = {
+        "known_unknown": [row["known_unknown"] for row in entry["seeds"]],
+        "enrolled": [
+            float(np.mean([one["accuracy"] for one in row["enrolled"]])) for row in entry["seeds"]
+        ],
     }
     said = [
-        f"{name.replace('_', ' against ')} {mean:.3f}: "
-        f"{'reached' if mean > LEAST[name] else 'not reached'}"
-        for name, mean in means.items()
+        f"{name.replace('_', ' against ')} {_reached(own, LEAST[name])}"
+        for name, own in values.items()
     ]
-    lines.append(f"\nMeans over trainings: {'; '.join(said)}.\n")
+    lines.append(f"\nMeans over phantoms: {'; '.join(said)}.\n")
     lines.append(cost_line(entry["cpu_s"]))
     return "\n".join(lines) + "\n"
 
@@ -182,6 +179,22 @@ def cost_line(cpu_s: Sequence[float | None]) -> str:
         f"{len(cpu_s)} trainings of {min(known):.0f} to {max(known):.0f} processor seconds, "
         f"{sum(known) / 60:.0f} min in all."
     )
+
+
+def _reached(values: Sequence[float], least: float) -> str:
+    """The mean with its interval over phantoms, and how many of them reach the goal.
+
+    Source:
+        Student's t interval of a mean, as the phantoms are drawn independently.
+    """
+    n, mean = len(values), float(np.mean(values))
+    text = f"{mean:.3f}"
+    if n > 1:
+        half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+        text += f" (95 % {mean - half:.3f} to {mean + half:.3f}, t, n = {n})"
+    n_above = sum(value > least for value in values)
+    mean_is = "above" if mean > least else "not above"
+    return f"{text}, {n_above} of {n} above {least:g}, the mean {mean_is} it"
 
 
 def _range(draws: Sequence[Entry]) -> str:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import sem, t
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from segclf.experiment import new_experiment
@@ -48,7 +49,7 @@ def test_known_and_unknown_are_counted_as_scikit_learn_does(entry):
 def test_enrolled_patients_are_not_judged(entry):
     row = entry["seeds"][0]
     assert [one["draw"] for one in row["enrolled"]] == [0, 1]
-    for one in (*row["enrolled"], *row["enrolled_together"]):
+    for one in row["enrolled"]:
         assert 0 < one["n"] <= row["n_unknown"] - 2 * kinds.N_IMAGES
         assert 0 <= one["accuracy"] <= 1
 
@@ -64,3 +65,20 @@ def test_the_section_says_what_was_found_and_that_nothing_has_run(entry):
     assert text in page
     assert page.count("Not run.") == page.count("\n## ") - 1
     assert all(proof.title in page for proof in PROOFS.values())
+
+
+def test_the_section_says_how_many_phantoms_reach_the_goal_and_how_sure_the_mean_is():
+    accuracy = [0.81, 0.847, 0.843, 0.763, 0.793]
+    known = {"accuracy_known": 1.0, "known_unknown": 0.96, "n_known": 9, "n_unknown": 3}
+    known |= {"said_unknown_of_unknown": 0.8, "said_unknown_of_known": 0.1}
+    rows = [
+        {"seed": i, "enrolled": [{"draw": 0, "n": 9, "accuracy": value}], **known}
+        for i, value in enumerate(accuracy)
+    ]
+    text = kinds.kinds_section("Kinds", {"seeds": rows, "cpu_s": [30.0], "settings": []})
+    lo, hi = t.interval(0.95, 4, np.mean(accuracy), sem(accuracy))
+    assert (
+        f"enrolled 0.811 (95 % {lo:.3f} to {hi:.3f}, t, n = 5), 3 of 5 above 0.8, the mean above it"
+        in text
+    )
+    assert "together" not in text
