@@ -1,14 +1,12 @@
 """Class columns: which of them a head learns, and the categories that it tells apart."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from segclf.classify.head import Parts
 from segclf.classify.targets import Targets
 from segclf.core.catalog import unknown_name
 from segclf.core.config import Recipe
 from segclf.core.errors import DataError
-from segclf.core.records import Case
 
 
 def multihead_targets(parts: Parts, _findings: tuple[str, ...], recipe: Recipe) -> Targets:
@@ -49,7 +47,7 @@ def learnable(name: str, parts: Parts) -> tuple[str, ...]:
     Raises:
         DataError: Training has fewer than two of them, or others occur in val or test.
     """
-    counts = {part: Counter(_categories(name, cases)) for part, cases in parts.items()}
+    counts = _counts(name, parts)
     train = sorted(counts["train"])
     without = _without(name, parts)
     if len(train) < 2:
@@ -74,11 +72,21 @@ def learnable(name: str, parts: Parts) -> tuple[str, ...]:
     return tuple(train)
 
 
-def _categories(name: str, cases: Sequence[Case]) -> list[str]:
-    return [case.classes[name] for case in cases if name in case.classes]
+def _counts(name: str, parts: Parts) -> dict[str, Counter[str]]:
+    """How often each category of a column occurs in each part."""
+    return {
+        part: Counter(case.classes[name] for case in cases if name in case.classes)
+        for part, cases in parts.items()
+    }
 
 
 def _without(name: str, parts: Parts) -> str:
+    """The setting with the other columns that can be learned, so that it ends the search."""
     known = {head for cases in parts.values() for case in cases for head in case.classes}
-    others = ", ".join(sorted(known - {name}))
+    counts = {other: _counts(other, parts) for other in sorted(known - {name})}
+    others = ", ".join(
+        other
+        for other, own in counts.items()
+        if len(own["train"]) > 1 and {*own["val"], *own["test"]} <= {*own["train"]}
+    )
     return f"classify.targets: [{others}]" if others else "classify.head: sigmoid"

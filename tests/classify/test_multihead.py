@@ -94,6 +94,15 @@ def test_a_category_that_training_has_not_seen_is_refused_with_counts(kinds):
     assert "metric" in c.value.fix
 
 
+def test_the_way_out_names_only_columns_that_can_be_learned(kinds):
+    def rename(i, part, _level, _bars):
+        return ("rare" if part == "test" and i % 2 else "low"), "some"
+
+    with pytest.raises(DataError, match="class_bars has only the category") as caught:
+        parts_of(kinds(rename=rename))
+    assert caught.value.fix == "leave the column out: classify.head: sigmoid"
+
+
 def test_a_column_with_one_category_is_refused(kinds):
     with pytest.raises(DataError, match="class_bars has only the category 'some' in 18 training"):
         parts_of(kinds(rename=lambda _i, _part, level, _bars: (level, "some")))
