@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 from segclf.calibrating import calibrate_table, calibrated_text, settings_asked, tables_of
 from segclf.cli import app
 from segclf.core.errors import ConfigError, DataError, UsageError
+from segclf.core.operating import fit_points, point_line
 from segclf.core.scoretable import COLUMNS, read_record, read_scores, write_scores
+from segclf.core.settings import SummarizeSettings
 
 
 @pytest.fixture
@@ -90,6 +92,18 @@ def test_operating_points_reach_on_validation_what_the_file_says(folder):
     assert scores["decision"].equals((scores["score"] > 0.5).astype(float))
     assert scores["probability"].isna().all()
     assert "mean · lesion, fold 1: rule_in above" in calibrated_text(fits)
+
+
+def test_a_threshold_below_all_scores_is_said_in_words():
+    value, label = np.array([0.02, 0.6, 0.7, 0.9]), np.array([1.0, 0.0, 0.0, 1.0])
+    settings = SummarizeSettings(operating_points={"rule_out": "sensitivity=0.95"})
+    points = fit_points(value, label, settings)
+    assert points["rule_out"]["threshold"] < 0  # the score lies between 0 and 1
+    text = point_line("rule_out", points["rule_out"])
+    assert text.startswith(
+        "rule_out calls every case positive, its threshold lies below all scores"
+    )
+    assert "-0." not in text
 
 
 def test_the_record_keeps_what_it_held_and_says_what_was_done(folder):

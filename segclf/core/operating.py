@@ -82,7 +82,10 @@ def point_line(name: str, point: Mapping[str, Any]) -> str:
     if point["reason"] is not None:
         return f"{name} has no threshold, because {point['reason']}"
     missed = "; the target is not reached" if point["target_reached"] is False else ""
+    above = f"above {point['threshold']:.4g}"
+    if (point["sensitivity"], point["specificity"]) == (1.0, 0.0):
+        above = "calls every case positive, its threshold lies below all scores"
     return (
-        f"{name} above {point['threshold']:.4g} (on {point['n']} validation cases: sensitivity "
+        f"{name} {above} (on {point['n']} validation cases: sensitivity "
         f"{point['sensitivity']:.3f}, specificity {point['specificity']:.3f}{missed})"
     )
