@@ -1,5 +1,7 @@
 """What every trained summarizer promises: list one in the catalog and it is tested.
 
+A package that adds one under the entry point `segclf.trained_summarizers` is tested as soon as it
+is installed.
 Maps, feature maps and logits are drawn here; `tests/summarize/trained` goes through a segmenter.
 """
 
@@ -10,23 +12,26 @@ import pytest
 import torch
 from scipy.special import expit
 
+from segclf.core.catalog import plugin_points
 from segclf.core.config import make_recipe
 from segclf.core.errors import ConfigError, IntegrityError
 from segclf.core.maskstats import mask_statistics
-from segclf.summarize.trained import TRAINED
+from segclf.summarize.trained import TRAINED, find_trained
 from segclf.summarize.trained.card import load_head, read_card, save_head, statistics_scores
 from segclf.summarize.trained.fit import fit_network, network_scores, new_network
 from segclf.summarize.trained.fold import fit_statistics
 from segclf.summarize.trained.represent import Reader
 from segclf.summarize.trained.statistics import FEATURES, features_of
 from segclf.summarize.trained.store import Store
+from segclf.summarize.trained.table import GROUP
 
 FINDINGS = ("lesion", "other")
 GRID_PX = 8  # divides no side of the maps, so that no grid is invariant by accident
-MAPS = [name for name, trained in TRAINED.items() if trained.reads != "statistics"]
+ALL = {name: find_trained(name) for name in (*TRAINED, *(p.name for p in plugin_points(GROUP)))}
+MAPS = [name for name, trained in ALL.items() if trained.reads != "statistics"]
 HEAVY = ("resnet50",)  # its checkpoints take seconds to write and check
-FITTED = [pytest.param(n, marks=pytest.mark.nightly) if n in HEAVY else n for n in TRAINED]
-STATISTICS = [name for name in TRAINED if name not in MAPS]
+FITTED = [pytest.param(n, marks=pytest.mark.nightly) if n in HEAVY else n for n in ALL]
+STATISTICS = [name for name in ALL if name not in MAPS]
 NO_SIGNAL = -30.0
 CHANGES = {
     "flip": lambda maps: np.flip(maps, axis=tuple(range(2, maps.ndim))),
@@ -72,7 +77,7 @@ def features(logits):
 
 def kept(rule, logits, *, like=None):
     """What the rule keeps of these maps, and the reader; `like` are maps of the training."""
-    trained = TRAINED[rule]
+    trained = ALL[rule]
     if rule in STATISTICS:
         return features(logits), Reader(trained, None, (), False, (2, len(FEATURES)))
     head = trained.load()
@@ -103,13 +108,13 @@ def fitted(rule, values, reader, label, folder, n_axes=2):
     """The model of `rule` fitted on kept values, as `save_head` takes it."""
     store = store_of(values, label)
     if rule in STATISTICS:
-        return fit_statistics(TRAINED[rule].load(), store, store, FINDINGS, 0)[0]
+        return fit_statistics(ALL[rule].load(), store, store, FINDINGS, 0)[0]
     return fit_network(reader, store, store, recipe(n_axes), folder, "test", None).network
 
 
 def scores_of(rule, model, values):
     if rule in STATISTICS:
-        return statistics_scores(TRAINED[rule].load(), model, list(FINDINGS), values)
+        return statistics_scores(ALL[rule].load(), model, list(FINDINGS), values)
     return network_scores(model, values)
 
 
@@ -122,7 +127,7 @@ def fresh(rule, values, reader, label):
 
 @pytest.mark.parametrize("space", [(21, 18), (9, 10, 9)], ids=["2D", "3D"])
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("rule", TRAINED)
+@pytest.mark.parametrize("rule", ALL)
 def test_scores_are_invariant_to_what_is_declared_and_to_nothing_else(rule, change, space):
     if rule == "squeezenet" and len(space) == 3:
         pytest.skip("there is no SqueezeNet for volumes")
@@ -135,13 +140,13 @@ def test_scores_are_invariant_to_what_is_declared_and_to_nothing_else(rule, chan
     assert np.isfinite(scores).all()
     assert ((scores >= 0) & (scores <= 1)).all()
     difference = np.abs(scores - others).max()
-    if change in TRAINED[rule].invariant_to:
+    if change in ALL[rule].invariant_to:
         assert difference <= 1e-5
     else:
         assert difference > 2e-5
 
 
-@pytest.mark.parametrize("rule", TRAINED)
+@pytest.mark.parametrize("rule", ALL)
 def test_a_case_scores_the_same_alone_and_among_others_in_any_order(rule):
     values, reader = kept(rule, draw(6, (21, 18)))
     model = fresh(rule, values, reader, labels(6))
@@ -191,9 +196,9 @@ def test_unknown_labels_have_no_influence_and_a_saved_head_scores_the_same(rule,
         read_card(tmp_path)
 
 
-@pytest.mark.parametrize("rule", TRAINED)
+@pytest.mark.parametrize("rule", ALL)
 def test_a_record_declares_only_changes_that_exist_and_explains_its_head(rule):
-    trained = TRAINED[rule]
+    trained = ALL[rule]
     assert trained.invariant_to <= set(CHANGES)
     assert dataclasses.is_dataclass(trained.load())
     build = trained.load().fit if rule in STATISTICS else trained.load().build
