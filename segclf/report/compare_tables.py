@@ -15,7 +15,7 @@ from segclf.report.cells import (
 )
 from segclf.report.names import metric_name
 from segclf.report.rows import Row, is_missing, one_per, where
-from segclf.report.text import MISSING, count, number, plain
+from segclf.report.text import MISSING, count, number, plain, two_digits
 
 FAMILIES = {
     "rule": "Masks, by a rule",
@@ -83,7 +83,7 @@ def costs_table(methods: Sequence[Entry], *, caption: str) -> Table:
         cells += [Cell(count(entry.get(k))) for k in ("val_labels", "drawn_masks", "free_masks")]
         cells.append(Cell(count(entry.get("steps")), _parts(entry, "steps")))
         cells.append(Cell(_amount(entry.get("cpu_s")), _parts(entry, "cpu_s")))
-        cells.append(Cell(_amount(entry.get("images_per_s"))))
+        cells.append(_rate(entry))
         rows.append(cells)
     names = [
         "family", "method", "labels", "labels of validation", "drawn masks", "free masks", "steps",
@@ -95,7 +95,8 @@ def costs_table(methods: Sequence[Entry], *, caption: str) -> Table:
         "draw: free masks. labels of validation: choose weights, thresholds and calibration.",
         "CPU s: processor seconds of the training, of all its parts; of a trained summarizer with "
         "the passes of the frozen segmenter over training and validation cases. images/s: from "
-        "file to score on this machine, same images and batch size, methods taking turns, median.",
+        "file to score on this machine, same images and batch size, methods taking turns; median "
+        "of the rounds to two digits, with the slowest and the fastest round.",
     ]
     return Table(caption, names, rows, notes, foot)
 
@@ -200,6 +201,15 @@ def _dice(row: Row | None) -> Cell:
         return Cell(MISSING)
     limits = {"lo": row["dice_lo"], "hi": row["dice_hi"]}
     return Cell(number(row["dice"]), interval_text(limits))
+
+
+def _rate(entry: Entry) -> Cell:
+    """Images per second to two digits: rounds differ by more."""
+    if is_missing(entry.get("images_per_s")):
+        return Cell(MISSING)
+    ends = entry.get("images_per_s_range") or ()
+    rate, *more = map(two_digits, (entry["images_per_s"], *ends))
+    return Cell(rate, " to ".join(more))
 
 
 def _parts(entry: Entry, key: str) -> str:

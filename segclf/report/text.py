@@ -47,6 +47,11 @@ def count(value: object) -> str:
     return f"{round(float(value)):,}"
 
 
+def two_digits(value: float) -> str:
+    """The value to two significant digits: `0.49`, `7.2`, `120`, `1,300`."""
+    return f"{float(f'{value:.2g}'):,.12g}"
+
+
 def amount(value: float, unit: str = "") -> str:
     """A quantity to three significant digits, with its unit."""
     shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

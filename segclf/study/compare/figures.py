@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from segclf.report.text import two_digits
 from segclf.study.compare.methods import ON_VAL
 
 Row = Mapping[str, Any]
@@ -15,6 +16,15 @@ EXTRA, COLLAPSED = "uses extra labels", "collapsed segmenter"
 def number(value: float) -> str:
     """Three digits after the point."""
     return f"{value:.3f}"
+
+
+def rate_text(entry: Row) -> str:
+    """Images per second to two digits, as rounds differ by more, with the slowest and fastest."""
+    if is_missing(entry.get("images_per_s")):
+        return "not recorded"
+    ends = entry.get("images_per_s_range")
+    text, *more = map(two_digits, (entry["images_per_s"], *(ends or ())))
+    return f"{text} ({' to '.join(more)})" if more else text
 
 
 def interval_of(lo: float | None, hi: float | None) -> str:

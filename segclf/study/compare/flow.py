@@ -7,7 +7,6 @@ from `numbers` and `table`, costs from `costs` and `speed`, words from `words`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segclf.console import say
 from segclf.core.config import recipe_yaml
 from segclf.core.errors import ExitCode
 from segclf.core.provenance import hardware, versions
@@ -88,10 +87,9 @@ def compare(
         for method in chosen
         if finished[method.name]
     }
-    rates: dict[str, float | None] = {}
+    rates: dict[str, Result] = {}
     if speed:
         ready = [method for method in chosen if exp.recipe.seed in finished[method.name]]
-        say(f"measuring the speed of {len(ready)} methods, one after the other")
         rates = measure_speed(exp, ready, folder)
     result: Result = {
         **_about(exp, against.name, declared),
@@ -99,7 +97,7 @@ def compare(
         "methods": [
             _method_entry(method, table, exps, finished, failures)
             | needed.get(method.name, {})
-            | {"images_per_s": rates.get(method.name)}
+            | rates.get(method.name, {"images_per_s": None})
             for method in chosen
         ],
         "findings": judge(

@@ -138,7 +138,7 @@ def _row(
 def _like(entry: Row) -> Row:
     """What a head that was trained again has in common with the first one."""
     names = ("family", "labels", "val_labels", "drawn_masks", "free_masks", "images_per_s", "notes")
-    return {name: entry.get(name) for name in names}
+    return {name: entry.get(name) for name in (*names, "images_per_s_range")}
 
 
 def _of(findings: Sequence[Row], finding: str | None) -> Row | None:

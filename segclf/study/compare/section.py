@@ -59,6 +59,7 @@ def entry_of(result: Row) -> dict[str, Any]:
     entry["methods"] = [
         {name: method.get(name) for name in ("name", "family", "state", *COSTS)}
         | ({"extra_labels": extra} if (extra := extra_labels(dict(method))) else {})
+        | ({"images_per_s_range": ends} if (ends := method.get("images_per_s_range")) else {})
         | ({"collapsed": bad} if (bad := method.get("collapsed")) else {})
         for method in result["methods"]
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segclf.study.compare.figures import COLLAPSED, interval_of, p_text, p_value
+from segclf.study.compare.figures import COLLAPSED, interval_of, p_text, p_value, rate_text
 from segclf.study.compare.health import places
 
 Row = Mapping[str, Any]
@@ -153,11 +153,9 @@ def time_lines(again: Row) -> list[str]:
 def cost_lines(methods: Sequence[Row]) -> list[str]:
     """What every method was trained with, and how long."""
     names = ["method", "labels", "drawn masks", "free masks", "steps", "CPU s", "images/s"]
+    *counts, cpu_s, _ = COSTS
     rows = [
-        [
-            marked_name(m),
-            *(_n(m[key], 1 if key in ("cpu_s", "images_per_s") else 0) for key in COSTS),
-        ]
+        [marked_name(m), *(_n(m[key], 0) for key in counts), _n(m[cpu_s], 1), rate_text(m)]
         for m in methods
     ]
     return _table(names, rows)

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from segclf.classify import load_classifier
+from segclf.console import say
 from segclf.core.atomic import read_json, sha256_of, write_json
 from segclf.core.maskstats import make_statistics
 from segclf.core.provenance import hardware
 from segclf.core.records import Case, MaskSource, MaskState
+from segclf.core.text import counted
 from segclf.data import eval_batches
 from segclf.experiment import Experiment
 from segclf.manifest import cases_of
@@ -34,8 +36,10 @@ LONGEST_S = 20.0
 
 def measure_speed(
     exp: Experiment, methods: Sequence[Method], folder: Path, *, n_images: int = N_IMAGES
-) -> dict[str, float | None]:
-    """Images per second from file to score, per method; None where it is not measured.
+) -> dict[str, dict[str, Any]]:
+    """`images_per_s` from file to score, and its range over rounds, per method.
+
+    None where it is not measured.
 
     After a first pass of each that does not count, they take turns, so that a machine that slows
     down does so for all; the median of the turns is taken. What was measured on this machine for
@@ -67,14 +71,27 @@ def measure_speed(
         score = scorer(exp, method, cases, fold)
         if score is not None:
             scorers[method.name] = score
-    for name, seconds in median_s(scorers).items():
-        found[name]["images_per_s"] = len(cases) / seconds
+    if scorers:
+        say(f"measuring the speed of {counted(len(scorers), 'method')}, one after the other")
+    for name, rounds in rounds_s(scorers).items():
+        found[name]["images_per_s"] = len(cases) / statistics.median(rounds)
+        found[name]["slowest"], found[name]["fastest"] = (
+            len(cases) / end(rounds) for end in (max, min)
+        )
     write_json(path, known | found)
-    return {name: entry["images_per_s"] for name, entry in found.items()}
+    return {
+        name: {"images_per_s": entry["images_per_s"], "images_per_s_range": _ends(entry)}
+        for name, entry in found.items()
+    }
 
 
-def median_s(calls: Mapping[str, Callable[[], None]]) -> dict[str, float]:
-    """Median seconds of each call over several rounds, after one that does not count."""
+def _ends(entry: Mapping[str, Any]) -> list[float] | None:
+    """Images per second of the slowest and fastest round; earlier versions did not keep them."""
+    return [entry["slowest"], entry["fastest"]] if "slowest" in entry else None
+
+
+def rounds_s(calls: Mapping[str, Callable[[], None]]) -> dict[str, list[float]]:
+    """Seconds of each call in several rounds, after one that does not count."""
     for call in calls.values():
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -86,7 +103,7 @@ def median_s(calls: Mapping[str, Callable[[], None]]) -> dict[str, float]:
             times[name].append(time.perf_counter() - start)
         if time.perf_counter() - begun > LONGEST_S * len(calls):
             break
-    return {name: statistics.median(own) for name, own in times.items()}
+    return times
 
 
 def scorer(

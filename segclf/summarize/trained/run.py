@@ -20,6 +20,7 @@ from segclf.summarize.decide import decide_by_score
 from segclf.summarize.finish import finish
 from segclf.summarize.trained.card import load_head, read_card
 from segclf.summarize.trained.fold import fit_fold
+from segclf.summarize.trained.kept import KEY, kept_scores, scored_with
 from segclf.summarize.trained.parts import method_name, plan_parts
 from segclf.summarize.trained.represent import restored_reader
 from segclf.summarize.trained.store import Source, read_sources, teller
@@ -57,7 +58,7 @@ def score_own(
 
     The segmenter is frozen: its weights are read, and maps are made anew. Labels of test cases
     are only copied. A head that was fitted with the same settings on the same cases, labels and
-    segmenters is kept.
+    segmenters is kept, and so are scores of the same heads, settings and cases.
 
     Args:
         job: Rule and run.
@@ -69,11 +70,20 @@ def score_own(
         A score table and a record for `write_scores`: `fits` as for rules, and `heads` with what
         was fitted in each fold.
     """
-    tables, fits, cards, unread, all_aside = [empty_scores()], [], [], [], set()
+    all_parts = []
     for fold in folds:
         engine = load_engine(job.run.stage("segment", fold=fold), job.recipe)
         parts = plan_parts(table, split, job.recipe, job.run, fold, job.on_event)
         fit_fold(job.rule, parts, engine, job.recipe, job.folder(fold), fold, job.on_event)
+        all_parts.append(parts)
+    key = scored_with(job.recipe.summarize, [job.folder(fold) for fold in folds], all_parts)
+    if kept := kept_scores(job.folder(None), key):
+        if job.on_event is not None:
+            job.on_event({"kind": "kept", "message": f"the scores of {job.method} are kept"})
+        return kept
+    tables, fits, cards, unread, all_aside = [empty_scores()], [], [], [], set()
+    for fold, parts in zip(folds, all_parts, strict=True):
+        engine = load_engine(job.run.stage("segment", fold=fold), job.recipe)
         card, frame, bad = _score(job, engine, fold, {"val": parts.val, "test": parts.test})
         aside = [*map(tuple, card["quarantined"]), *bad]
         write_quarantine(job.folder(fold), list(dict.fromkeys(aside)))
@@ -84,7 +94,8 @@ def score_own(
         unread += [("val", case.case_id) for case in parts.val if case.case_id in ids]
         unread += [("test", case.case_id) for case in parts.test if case.case_id in ids]
     scores = pd.concat(tables, ignore_index=True)
-    return scores, _record(job, scores, fits, cards, unread, len(all_aside))
+    record = _record(job, scores, fits, cards, unread, len(all_aside))
+    return scores, record | {KEY: key}
 
 
 def score_other(job: Job, other: CaseTable, folds: Sequence[int | None], folder: Path) -> Scored:

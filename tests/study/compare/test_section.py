@@ -113,6 +113,15 @@ def test_what_was_changed_after_the_results_is_not_called_declared():
     assert "declared before" not in text
 
 
+def test_images_per_second_have_two_digits_and_the_range_of_their_rounds():
+    tau = {"name": "tau", "family": "rule", "state": "done", **COSTS}
+    tau |= {"images_per_s": 121.47, "images_per_s_range": [97.3, 1310.0]}
+    text = section("T", entry_of(RESULT | {"methods": [tau]}))
+    assert "| 3.6 | 120 (97 to 1,300) |" in text
+    tau["images_per_s_range"] = None  # as earlier versions left it
+    assert "| 3.6 | 120 |" in section("T", entry_of(RESULT | {"methods": [tau]}))
+
+
 def test_optimism_of_maps_is_shown_with_the_differences_that_it_makes():
     maps = [
         {"method": name, "finding": "lesion", "auroc_fitted": fitted, "auroc_validation": 0.9}

@@ -26,7 +26,7 @@ def test_a_head_that_was_fitted_anew_is_measured_anew(tmp_path):
     assert _weights(exp, fc, None) != [segmenter, card]
 
 
-def test_the_speed_of_metric_includes_the_search_in_its_gallery(tmp_path, monkeypatch):
+def test_the_speed_of_metric_includes_the_search_in_its_gallery(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = {"n_cases": {"train": 24, "val": 24, "test": 12}, "size_px": (32, 32)}
     write_phantom(tmp_path / "data", PhantomSettings.model_validate(data))
@@ -42,6 +42,14 @@ def test_the_speed_of_metric_includes_the_search_in_its_gallery(tmp_path, monkey
 
     monkeypatch.setattr(metric, "classify", classify)
     rates = measure_speed(exp, choose_methods(["metric", "softmax"])[:1], tmp_path, n_images=8)
-    assert rates["metric"] > 0
+    least, most = rates["metric"]["images_per_s_range"]
+    assert 0 < least <= rates["metric"]["images_per_s"] <= most
     assert sum(searched) >= 2 * 8  # the first pass, which does not count, and at least one more
     assert sum(searched) % 8 == 0
+    said = capsys.readouterr().err
+    assert "measuring the speed of 1 method, one after the other" in said
+    n_searched = len(searched)
+    again = measure_speed(exp, choose_methods(["metric", "softmax"])[:1], tmp_path, n_images=8)
+    assert again == rates
+    assert len(searched) == n_searched
+    assert capsys.readouterr().err == ""  # nothing is measured, so nothing is said

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
+from segclf.calibrating import calibrate_table
 from segclf.cli import app
 from segclf.core.config import make_recipe
 from segclf.core.errors import ConfigError, ExitCode, IntegrityError, StoppedError, UsageError
@@ -23,7 +25,7 @@ from segclf.manifest import cases_of, make_split, read_manifest
 from segclf.networks import Segmenter
 from segclf.predict.engine import load_engine
 from segclf.segment import train_segmenter
-from segclf.summarize.trained import TRAINED
+from segclf.summarize.trained import TRAINED, run
 from segclf.summarize.trained.parts import plan_parts
 from segclf.summarize.trained.represent import make_reader, read_kept
 from segclf.summarize.trained.run import Job, score_other, score_own
@@ -97,6 +99,44 @@ def test_the_same_bits_come_again_and_neither_rows_nor_metadata_matter(rule, a_j
     again, _ = score_own(job, table, split, NONE)
     assert path.stat().st_mtime_ns == before  # kept, not fitted anew
     pd.testing.assert_frame_equal(again, scores[0], check_exact=True)
+
+
+def test_scores_of_the_same_heads_settings_and_cases_are_kept(a_job, monkeypatch):
+    job, table, split = a_job("logistic")
+    told = []
+    job = dataclasses.replace(job, on_event=told.append)
+    scores, record = score_own(job, table, split, NONE)
+    write_scores(job.folder(None), scores, record)
+    assert all(event["kind"] != "kept" for event in told)
+    original = run._score
+    monkeypatch.setattr(run, "_score", lambda *_: pytest.fail("the segmenter was asked again"))
+    again, kept = score_own(job, table, split, NONE)
+    pd.testing.assert_frame_equal(again, scores, check_exact=True)
+    assert kept["heads"] == json.loads(json.dumps(record["heads"]))
+    assert told[-1] == {"kind": "kept", "message": "the scores of logistic are kept"}
+    monkeypatch.setattr(run, "_score", original)
+    image = job.run.path.parent / "data" / "i35.png"
+    os.utime(image, ns=(0, 0))
+    told.clear()
+    score_own(job, table, split, NONE)
+    assert [event for event in told if event["kind"] == "score"]  # an image was touched
+    settings = job.recipe.summarize.model_copy(update={"calibrate": "isotonic"})
+    changed = dataclasses.replace(job, recipe=job.recipe.model_copy(update={"summarize": settings}))
+    told.clear()
+    score_own(changed, table, split, NONE)
+    assert [event for event in told if event["kind"] == "score"]
+
+
+def test_scores_that_were_calibrated_since_are_made_anew(a_job):
+    job, table, split = a_job("logistic")
+    told = []
+    job = dataclasses.replace(job, on_event=told.append)
+    scores, record = score_own(job, table, split, NONE)
+    write_scores(job.folder(None), scores, record)
+    calibrate_table(job.folder(None), method="none")
+    told.clear()
+    again, _ = score_own(job, table, split, NONE)
+    assert again["probability"].notna().all()
 
 
 def test_reading_leaves_weights_and_batch_norm_statistics_as_they_are(a_job):
