@@ -1,9 +1,6 @@
 """NIfTI (.nii, .nii.gz): pictures and volumes with a spacing, turned to one orientation.
 
-Volumes come as (x, y, z) in RAS+: the first index runs to the patient's right, the second to the
-front, the third to the head. A 2D file comes as (row, column) the way it is looked at: axial rows
-run to the back and columns to the patient's left; generally, after RAS+, rows are the last axis
-and columns the first, both reversed. A fourth (or fifth) axis becomes the channel axis.
+The axes are those of `segclf.io.geometry`. A fourth (or fifth) axis becomes the channel axis.
 """
 
 import gzip
@@ -15,8 +12,8 @@ from typing import BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import io_orientation
 
+from segclf.io.geometry import Axes, check_affine, layout, n_dims, spacing_of, turned
 from segclf.io.nifti_write import is_packed, write
 from segclf.io.records import (
     DEFAULT_LIMITS,
@@ -43,8 +40,8 @@ def probe(path: Path, limits: Limits) -> Header:
         header = _raw_header(stream)
         n_bytes = _check(header, path, limits)
         shape, axes, affine = _layout(header, path)
-    space = tuple(shape[axis] for axis, _ in axes)[: _n_dims(shape)]
-    spacing_mm = _spacing_mm(affine)[: len(space)]
+    space = tuple(shape[axis] for axis, _ in axes)[: n_dims(shape)]
+    spacing_mm = spacing_of(affine)[: len(space)]
     n_channels = 3 if header.get_data_dtype().names else shape[3]
     return Header((n_channels, *space), _decoded_dtype(header), n_bytes, spacing_mm, affine)
 
@@ -57,7 +54,7 @@ def read_image(path: Path, limits: Limits) -> Picture:
             _check(header, path, limits)
             shape, axes, affine = _layout(header, path)
             array = _scaled(_voxels(stream, header, shape), header)
-        return _turned(array, shape, axes, affine)
+        return turned(array, axes, affine)
 
 
 def turn_like(path: Path, array: np.ndarray, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -79,17 +76,7 @@ def turn_like(path: Path, array: np.ndarray, limits: Limits = DEFAULT_LIMITS) ->
             expected="a map on the grid of this file",
             fix="export the map at the size of the image",
         )
-    return _turned(np.moveaxis(array, 0, -1), shape, axes, affine)
-
-
-def _turned(
-    array: np.ndarray, shape: tuple[int, ...], axes: list[tuple[int, bool]], affine: np.ndarray
-) -> Picture:
-    """An array (x, y, z, channel) as stored, as (channel, *space) with its geometry."""
-    order = (3, *(axis for axis, _ in axes))
-    array = array.transpose(order)[(slice(None), *(_step(back) for _, back in axes))]
-    array = array if _n_dims(shape) == 3 else array[..., 0]
-    return Picture(np.ascontiguousarray(array), _spacing_mm(affine)[: array.ndim - 1], affine)
+    return turned(np.moveaxis(array, 0, -1), axes, affine)
 
 
 def read_mask(path: Path, limits: Limits) -> Picture:
@@ -145,7 +132,7 @@ def _check(header: NiftiHeader, path: Path, limits: Limits) -> int:
         )
     shape = _shape(header)
     itemsize = max(dtype.itemsize, _decoded_dtype(header).itemsize)
-    space = shape[:3] if _n_dims(shape) == 3 else sorted(shape[:3])[1:]
+    space = shape[:3] if n_dims(shape) == 3 else sorted(shape[:3])[1:]
     n_bytes = check_size(path, (shape[3], *space), itemsize, limits)
     offset, n_stored = _offset(header), math.prod(shape) * dtype.itemsize
     n_file = os.path.getsize(path)
@@ -174,34 +161,10 @@ def _shape(header: NiftiHeader) -> tuple[int, ...]:
     return (*dims[:3], *(1,) * (3 - len(dims)), dims[-1] if len(dims) > 3 else 1)
 
 
-def _n_dims(shape: tuple[int, ...]) -> int:
-    """A volume of one slice is a picture."""
-    return 2 if 1 in shape[:3] else 3
-
-
-def _layout(
-    header: NiftiHeader, path: Path
-) -> tuple[tuple[int, ...], list[tuple[int, bool]], np.ndarray]:
-    """Stored shape; (stored axis, is reversed) of each axis to give; affine of those axes.
-
-    In 2D the third axis to give is the one of length 1.
-    """
+def _layout(header: NiftiHeader, path: Path) -> tuple[tuple[int, ...], Axes, np.ndarray]:
+    """Stored shape; the axes to give, and their affine."""
     shape = _shape(header)
-    stored_affine = _affine(header, path)
-    orientation = io_orientation(stored_affine)  # per stored axis: RAS axis, direction
-    axes = [(int(i), bool(orientation[i, 1] < 0)) for i in np.argsort(orientation[:, 0])]
-    if _n_dims(shape) == 2:
-        flat = max(k for k in range(3) if shape[axes[k][0]] == 1)
-        first, last = (axes[k] for k in range(3) if k != flat)
-        axes = [(last[0], not last[1]), (first[0], not first[1]), axes[flat]]
-    affine = np.eye(4)
-    affine[:3, 3] = stored_affine[:3, 3]
-    for k, (axis, is_reversed) in enumerate(axes):
-        column = stored_affine[:3, axis]
-        affine[:3, k] = -column if is_reversed else column
-        if is_reversed:
-            affine[:3, 3] += column * (shape[axis] - 1)
-    return shape, axes, affine
+    return shape, *layout(shape, _affine(header, path))
 
 
 def _affine(header: NiftiHeader, path: Path) -> np.ndarray:
@@ -212,28 +175,7 @@ def _affine(header: NiftiHeader, path: Path) -> np.ndarray:
             header["pixdim"][axis] = 1.0  # 2D writers leave the missing axis at 0
     affine = np.array(header.get_best_affine(), dtype=np.float64)
     affine[:3] *= TO_MM[str(header.get_xyzt_units()[0])]
-    if not np.isfinite(affine).all() or min(_spacing_mm(affine)) <= 0 or not _is_regular(affine):
-        raise bad_file(
-            "bad_geometry",
-            path,
-            "the affine of the header cannot be inverted: a spacing is zero or not a number.",
-            expected="a positive voxel spacing along each axis",
-            fix="set pixdim and the sform or qform of the file",
-        )
-    return affine
-
-
-def _is_regular(affine: np.ndarray) -> bool:
-    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return abs(np.linalg.det(directions)) > 1e-3
-
-
-def _spacing_mm(affine: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(norm) for norm in np.linalg.norm(affine[:3, :3], axis=0))
-
-
-def _step(is_reversed: bool) -> slice:
-    return slice(None, None, -1 if is_reversed else 1)
+    return check_affine(affine, path, fix="set pixdim and the sform or qform of the file")
 
 
 def _voxels(stream: BinaryIO, header: NiftiHeader, shape: tuple[int, ...]) -> np.ndarray:
