@@ -10,7 +10,9 @@ import numpy as np
 from segclf.core.catalog import lookup, plugin_points
 from segclf.core.errors import UsageError
 from segclf.io.arrays import NPY, NPZ
+from segclf.io.metaimage import METAIMAGE
 from segclf.io.nifti import NIFTI
+from segclf.io.nrrd import NRRD
 from segclf.io.raster import BMP, JPEG, PNG
 from segclf.io.records import DEFAULT_LIMITS, Format, Header, Limits, Picture, bad_file
 from segclf.io.tiff import TIFF
@@ -24,6 +26,10 @@ FORMATS: dict[str, Format] = {
     ".tiff": TIFF,
     ".nii": NIFTI,
     ".nii.gz": NIFTI,
+    ".nrrd": NRRD,
+    ".nhdr": NRRD,
+    ".mha": METAIMAGE,
+    ".mhd": METAIMAGE,
     ".npz": NPZ,
     ".npy": NPY,
 }

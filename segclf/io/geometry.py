@@ -56,6 +56,15 @@ def spacing_of(affine: np.ndarray) -> tuple[float, ...]:
     return tuple(float(norm) for norm in np.linalg.norm(affine[:3, :3], axis=0))
 
 
+def plain_affine(spacing_mm: tuple[float, ...]) -> np.ndarray:
+    """The affine of axes as `read_image` gives them, first pixel at the origin."""
+    if len(spacing_mm) == 3:
+        return np.diag([*spacing_mm, 1.0])
+    affine = np.eye(4)
+    affine[:2, :2] = [[0.0, -spacing_mm[1]], [-spacing_mm[0], 0.0]]
+    return affine
+
+
 def check_affine(affine: np.ndarray, path: Path, *, fix: str) -> np.ndarray:
     """`affine` if it can be inverted.
 

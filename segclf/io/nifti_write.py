@@ -6,6 +6,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from segclf.io.geometry import plain_affine
+
 STORED_AS = {"bool": "uint8", "float16": "float32", "int64": "int32", "uint64": "uint32"}
 
 
@@ -36,20 +38,11 @@ def write(
     voxels = array.astype(dtype).reshape(*array.shape, *(1,) * (3 - n_dims))
     voxels = voxels[0] if len(voxels) == 1 else np.moveaxis(voxels, 0, -1)
     if affine is None:
-        affine = _plain_affine(spacing_mm or (1.0,) * n_dims)
+        affine = plain_affine(spacing_mm or (1.0,) * n_dims)
     image = nib.Nifti1Image(voxels, affine, dtype=dtype)
     image.header.set_xyzt_units("mm")
     data = image.to_bytes()
     path.write_bytes(gzip.compress(data, 6, mtime=0) if is_packed(path) else data)
-
-
-def _plain_affine(spacing_mm: tuple[float, ...]) -> np.ndarray:
-    """The affine of `read_image`'s own axes, first pixel at the origin."""
-    if len(spacing_mm) == 3:
-        return np.diag([*spacing_mm, 1.0])
-    affine = np.eye(4)
-    affine[:2, :2] = [[0.0, -spacing_mm[1]], [-spacing_mm[0], 0.0]]
-    return affine
 
 
 def is_packed(path: Path) -> bool:

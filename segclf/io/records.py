@@ -101,8 +101,11 @@ def check_size(path: Path, shape: tuple[int, ...], itemsize: int, limits: Limits
 
 
 @contextmanager
-def decoding(path: Path, name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into a CaseError: `truncated` or `unreadable`."""
+def decoding(path: Path, name: str, *, tells: bool = True) -> Iterator[None]:
+    """Turn whatever a decoder raises into a CaseError: `truncated` or `unreadable`.
+
+    Without `tells` the decoder's own words are left out: they may quote text of the header.
+    """
     try:
         yield
     except CaseError:
@@ -122,7 +125,7 @@ def decoding(path: Path, name: str) -> Iterator[None]:
             "truncated" if is_short else "unreadable",
             path,
             f"the file {'ends early' if is_short else 'cannot be decoded'}: "
-            f"{type(error).__name__}: {str(error)[:200]}.",
+            f"{type(error).__name__}{f': {str(error)[:200]}' if tells else ''}.",
             expected=f"a whole {name} file",
             fix="copy or export the file again",
         ) from None

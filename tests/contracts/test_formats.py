@@ -6,10 +6,11 @@ import pytest
 from segclf.core.errors import CaseError
 from segclf.io import FORMATS, Limits, probe, read_image, read_mask, write_image, write_mask
 
-SUFFIXES = sorted(FORMATS)
+READ_ONLY = {".nhdr", ".mhd"}
+SUFFIXES = sorted({*FORMATS} - READ_ONLY)
 LOSSY = {".jpg", ".jpeg"}
-WITH_SPACING = {".nii", ".nii.gz", ".npz"}
-THREE_DIMENSIONAL = {".nii", ".nii.gz", ".npz", ".npy"}
+WITH_SPACING = {".nii", ".nii.gz", ".npz", ".nrrd", ".mha"}
+THREE_DIMENSIONAL = {*WITH_SPACING, ".npy"}
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_cut_file_gives_the_whole_picture_or_a_refusal(tmp_path, suffix):
     assert {error.where for error in refusals} == {f"cut{suffix}"}
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
 @pytest.mark.parametrize("reader", [read_image, read_mask, probe])
 def test_a_file_of_something_else_is_refused_with_a_reason(tmp_path, suffix, reader):
     path = tmp_path / f"other{suffix}"
@@ -148,10 +149,17 @@ def test_a_picture_beyond_the_limit_is_refused(tmp_path, ramp, suffix, limits):
     assert read_image(path, limits=Limits(area_px=54, n_bytes=54)).array.shape == (1, 6, 9)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
 def test_what_a_format_cannot_hold_is_refused_and_leaves_no_file(tmp_path, suffix):
     with pytest.raises(ValueError, match="complex128"):
         write_image(tmp_path / f"a{suffix}", np.zeros((1, 4, 4), complex))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", sorted(READ_ONLY))
+def test_a_format_that_is_only_read_writes_nothing(tmp_path, ramp, suffix):
+    with pytest.raises(ValueError, match=r"is written as|is not written"):
+        write_image(tmp_path / f"a{suffix}", ramp[None])
     assert list(tmp_path.iterdir()) == []
 
 
