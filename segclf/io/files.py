@@ -10,6 +10,9 @@ import numpy as np
 from segclf.core.catalog import lookup, plugin_points
 from segclf.core.errors import UsageError
 from segclf.io.arrays import NPY, NPZ
+from segclf.io.dicom import DICOM
+from segclf.io.dicom_open import is_dicom
+from segclf.io.dicom_series import is_series
 from segclf.io.metaimage import METAIMAGE
 from segclf.io.nifti import NIFTI
 from segclf.io.nrrd import NRRD
@@ -30,10 +33,14 @@ FORMATS: dict[str, Format] = {
     ".nhdr": NRRD,
     ".mha": METAIMAGE,
     ".mhd": METAIMAGE,
+    ".dcm": DICOM,
+    ".dicom": DICOM,
+    ".ima": DICOM,
     ".npz": NPZ,
     ".npy": NPY,
 }
-"""Suffix to format; packages add theirs under the entry-point group `segclf.formats`."""
+"""Suffix to format; packages add theirs under the entry-point group `segclf.formats`. DICOM files
+of any other name, and the folder of a series, are known by their content."""
 
 
 def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -41,7 +48,7 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 
     Raises:
         CaseError: `missing_file`, `unknown_format`, `too_large` (before memory is taken),
-            `truncated`, `unreadable` or `bad_geometry`.
+            `truncated`, `unreadable` or `bad_geometry`; more of text headers and of DICOM.
     """
     path = Path(path)
     return format_of(path).read_image(path, limits)
@@ -112,11 +119,13 @@ def write_mask(
 
 
 def format_of(path: Path, *, must_exist: bool = True) -> Format:
-    """The format that the suffix of `path` names.
+    """The format that the suffix of `path` names; DICOM if it is a series or starts as DICOM does.
 
     Raises:
         CaseError: `unknown_format`; `missing_file` or `not_a_file` if it has to exist.
     """
+    if must_exist and path.is_dir() and is_series(path):
+        return DICOM
     if must_exist and not path.is_file():
         is_there = path.exists()
         raise bad_file(
@@ -127,6 +136,8 @@ def format_of(path: Path, *, must_exist: bool = True) -> Format:
             fix="correct the path",
         )
     found = _format_by_suffix(suffix_of(path))
+    if found is None and must_exist and is_dicom(path):
+        return DICOM
     if found is None:
         raise bad_file(
             "unknown_format",

@@ -1,4 +1,4 @@
-"""Paths out of a table: relative, to a regular file, inside an allowed folder."""
+"""Paths out of a table: relative, to a regular file or a series, inside an allowed folder."""
 
 import os
 import re
@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from segclf.core.errors import CaseError
+from segclf.io.dicom_series import is_series
 
 
 def confine(path_text: str, roots: Sequence[Path]) -> Path:
-    """The absolute path of a file named relative to one of `roots`.
+    """The absolute path of a file, or the folder of a DICOM series, relative to one of `roots`.
 
     Symbolic links are followed, and what they lead to must lie inside the same root.
 
@@ -20,7 +21,7 @@ def confine(path_text: str, roots: Sequence[Path]) -> Path:
 
     Raises:
         CaseError: `outside_root` for an absolute path, `..` or a link that leaves the root;
-            `missing_file`; `not_a_file` for a folder, pipe, socket or device.
+            `missing_file`; `not_a_file` for another folder, a pipe, socket or device.
     """
     return confiner(roots)(path_text)
 
@@ -65,7 +66,7 @@ def _check_text(text: str) -> None:
 
 
 def _file_in(path: str, root: str, text: str) -> Path | None:
-    """`path` if it is a regular file inside `root`; None if nothing is there."""
+    """`path` if it is a regular file or a series inside `root`; None if nothing is there."""
     try:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
@@ -81,12 +82,12 @@ def _file_in(path: str, root: str, text: str) -> Path | None:
             expected=f"a file inside {_name(root)}",
             fix="set data_root to the folder that the link leads to, or copy the file",
         )
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(mode) and not (stat.S_ISDIR(mode) and is_series(Path(path))):
         raise CaseError(
             "not_a_file",
             f"the path {text!r} is not a regular file.",
             where=text,
-            expected="a file, not a folder, pipe or device",
+            expected="a file, not a folder (but for that of a DICOM series), pipe or device",
             fix="name the image file itself",
         )
     return Path(path)

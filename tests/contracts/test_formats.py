@@ -6,7 +6,7 @@ import pytest
 from segclf.core.errors import CaseError
 from segclf.io import FORMATS, Limits, probe, read_image, read_mask, write_image, write_mask
 
-READ_ONLY = {".nhdr", ".mhd"}
+READ_ONLY = {".nhdr", ".mhd", ".dcm", ".dicom", ".ima"}
 SUFFIXES = sorted({*FORMATS} - READ_ONLY)
 LOSSY = {".jpg", ".jpeg"}
 WITH_SPACING = {".nii", ".nii.gz", ".npz", ".nrrd", ".mha"}
