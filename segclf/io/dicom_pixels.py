@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PALETTE, INVERTED = "PALETTE COLOR", "MONOCHROME1"
 WITH_UNIT = ("CT", "PT")
 """Modalities whose values are no brightness, so that MONOCHROME1 does not turn them over."""
+INTEGERS = [np.dtype(code) for code in ("u1", "i1", "u2", "i2", "u4", "i4", "i8")]
 MAYBE_LOSSY = {
     "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81",
     "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203",
@@ -43,7 +44,8 @@ def decoded_dtype(dataset: "FileDataset") -> np.dtype:
         return np.dtype(np.float32)
     low, high = _stored_range(dataset)
     ends = [int(end + offset) for _, offset in pairs for end in (low, high)]
-    return np.result_type(np.min_scalar_type(min(ends)), np.min_scalar_type(max(ends)))
+    fits = (d for d in INTEGERS if np.iinfo(d).min <= min(ends) and max(ends) <= np.iinfo(d).max)
+    return next(fits)
 
 
 def values(dataset: "FileDataset", path: Path) -> np.ndarray:
