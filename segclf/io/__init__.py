@@ -12,6 +12,7 @@ from segclf.io.files import (
 )
 from segclf.io.nifti import turn_like
 from segclf.io.paths import confine, confiner
+from segclf.io.placing import placed_on
 from segclf.io.records import (
     DEFAULT_LIMITS,
     Format,
@@ -37,6 +38,7 @@ __all__ = [
     "confiner",
     "decoding",
     "format_of",
+    "placed_on",
     "probe",
     "read_image",
     "read_mask",

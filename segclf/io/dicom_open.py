@@ -124,7 +124,7 @@ def _check_syntax(path: Path, syntax: str) -> None:
             "missing_codec",
             path,
             "no decoder for the compression of this file is installed.",
-            expected="uncompressed, RLE or JPEG baseline; JPEG 2000 and JPEG-LS with the extra",
+            expected="uncompressed, RLE, JPEG baseline or JPEG 2000; JPEG-LS with the extra dicom",
             fix="pip install 'segclf[dicom]'; decompress lossless JPEG, for example with dcmdjpeg",
         )
 

@@ -12,7 +12,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from segclf.core.errors import CaseError
-from segclf.io import probe, read_image, read_mask, read_soft_mask
+from segclf.io import placed_on, probe, read_image, read_mask, read_soft_mask
 
 STUDY, SERIES, FRAME = (generate_uid() for _ in range(3))
 
@@ -109,6 +109,24 @@ def test_a_segmentation_of_one_slice_is_a_picture(tmp_path, slices, drawn):
     np.testing.assert_array_equal(mask.array, drawn[1])
     np.testing.assert_allclose(mask.affine, image.affine)
     assert mask.spacing_mm == image.spacing_mm
+
+
+@pytest.mark.parametrize("n_slices", [5, 4, 2])
+def test_a_mask_of_some_slices_is_placed_on_the_whole_image(tmp_path, slices, drawn, n_slices):
+    drawn[n_slices:] = 0  # 2: a single slice remains, which is read as a picture
+    path = segmentation(tmp_path / "a.dcm", slices, drawn)
+    mask, image = read_mask(path), probe(tmp_path / "ct")
+    placed = placed_on(mask, image)
+    np.testing.assert_array_equal(placed.array, drawn.transpose(2, 1, 0)[::-1, ::-1])
+    np.testing.assert_array_equal(placed.affine, image.affine)
+    assert placed.spacing_mm == image.spacing_mm
+
+
+@pytest.mark.parametrize("shift", [(0.2, 0, 0), (0, 0, 2.5), (-0.5, 0, 0)])
+def test_a_mask_off_the_grid_or_beyond_the_image_stays_as_it_is(tmp_path, slices, drawn, shift):
+    mask = read_mask(segmentation(tmp_path / "a.dcm", slices, drawn))
+    mask.affine[:3, 3] += shift
+    assert placed_on(mask, probe(tmp_path / "ct")) is mask
 
 
 def test_overlapping_segments_are_no_map_but_two_channels(tmp_path, slices, drawn):
