@@ -12,7 +12,7 @@ from segclf.core.scoretable import RECORD
 from segclf.experiment import Experiment
 from segclf.manifest import cases_of, read_pairs
 from segclf.study.compare.cells import at_time
-from segclf.study.compare.methods import Method
+from segclf.study.compare.methods import OUT_OF_FOLD, Method
 from segclf.training import read_cost
 
 Row = dict[str, Any]
@@ -126,6 +126,39 @@ def method_costs(
     for name in ("steps", "cpu_s"):
         row[name] = _sum([part[name] for part in means.values()])
     return row
+
+
+def training_costs(
+    finished: Mapping[str, Mapping[int, Experiment]],
+    methods: Sequence[Method],
+    *,
+    steps: Mapping[str, int],
+) -> list[float | None]:
+    """CPU-seconds of every training of a comparison, each once, whoever shares it.
+
+    Args:
+        finished: Method to the experiments of its finished seeds.
+        methods: What is compared.
+        steps: Heads that were trained again, and their steps.
+    """
+    found: dict[Path, float | None] = {}
+    for method in methods:
+        for exp in finished[method.name].values():
+            for fold in exp.folds():
+                if method.needs_segmenter:
+                    own = exp.run.stage("segment", fold=fold)
+                    inner = sorted(own.glob("inner*")) if method.name.endswith(OUT_OF_FOLD) else []
+                    found |= {folder: read_cost(folder) for folder in (own, *inner)}
+                if method.family == "head":
+                    runs = [exp.run]
+                    if method.name in steps:
+                        runs.append(at_time(exp, method, steps[method.name]).run)
+                    folders = [head_folder(run, method, fold) for run in runs]
+                    found |= {folder: read_cost(folder) for folder in folders}
+            for head in trained_heads(exp, method) if method.family == "trained" else ():
+                folder = exp.run.stage("summarize", method.name, fold=head["fold"])
+                found[folder] = _sum([head.get("cpu_s"), head.get("read_cpu_s")])
+    return list(found.values())
 
 
 def trained_heads(exp: Experiment, method: Method) -> list[Row]:

@@ -113,6 +113,8 @@ def compare(
         if method.family == "trained"
         for row in costs.map_optimism(finished[method.name], method)
     ]
+    again = {one["of"]: one["planned_steps"] for one in result["equal_time"].get("methods", ())}
+    result["trainings_cpu_s"] = costs.training_costs(finished, chosen, steps=again)
     result["equal_time"]["entries"] = entries_at_time(result)
     result |= {"cells": table.rows(), "exit_code": _exit_code(table, exps, failures)}
     result["outputs"] = write_outputs(folder, result)

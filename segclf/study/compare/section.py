@@ -17,6 +17,7 @@ from segclf.study.compare.section_tables import (
     marked_name,
     optimism_lines,
     result_lines,
+    spent_lines,
     time_lines,
 )
 
@@ -65,6 +66,7 @@ def entry_of(result: Row) -> dict[str, Any]:
     ]
     entry["findings"] = [_finding(found) for found in result["findings"]]
     entry |= {"maps": result.get("maps", []), "changed_late": result.get("changed_late", {})}
+    entry["trainings_cpu_s"] = result.get("trainings_cpu_s", [])
     entry["declared_references"] = result.get("declared_references", [])
     again = result["equal_time"]
     entry["equal_time"] = {
@@ -122,7 +124,7 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
         lines += difference_lines(found, marked)
     lines.append(f"{'#' * (level + 1)} Costs\n")
     lines += cost_lines(entry["methods"])
-    lines.append(cell_line(entry["cells"]))
+    lines += [*spent_lines(entry.get("trainings_cpu_s", ())), cell_line(entry["cells"])]
     return "\n".join(lines) + "\n"
 
 

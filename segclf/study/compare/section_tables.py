@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segclf.core.text import counted
 from segclf.study.compare.figures import COLLAPSED, interval_of, p_text, p_value, rate_text
 from segclf.study.compare.health import places
 
@@ -164,6 +165,22 @@ def cost_lines(methods: Sequence[Row]) -> list[str]:
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [names, ["---"] * len(names), *rows]
     return [*(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def spent_lines(cpu_s: Sequence[float | None]) -> list[str]:
+    """What all trainings took; nothing where that was not kept."""
+    known = [value for value in cpu_s if value is not None]
+    if not known:
+        return []
+    lacks = (
+        f" ({len(cpu_s) - len(known)} more did not record it)" if len(known) < len(cpu_s) else ""
+    )
+    return [
+        f"{counted(len(known), 'training')} took {sum(known) / 60:.1f} CPU-minutes in all, the "
+        f"longest {max(known):.0f} CPU-seconds{lacks}. Minutes of cells are by the clock, which "
+        "runs on while other work has the machine.",
+        "",
+    ]
 
 
 def cell_line(cells: Mapping[str, Row]) -> str:

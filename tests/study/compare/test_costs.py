@@ -10,12 +10,14 @@ import pytest
 from segclf.core.config import make_recipe
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.core.runs import Run
+from segclf.experiment import Experiment
 from segclf.study.compare import costs
 from segclf.study.compare.costs import (
     count_truth,
     map_optimism,
     method_costs,
     steps_at_time,
+    training_costs,
     used_truth,
 )
 from segclf.study.compare.methods import Method
@@ -127,6 +129,24 @@ def test_time_and_steps_are_those_of_all_networks_that_a_method_needs(exp):
         "segmenter": {"steps": 10, "cpu_s": 8.0},
         "fc": {"steps": 3, "cpu_s": 1.5},
     }
+
+
+def test_every_training_is_counted_once_whoever_shares_it(exp):
+    (exp.run.path / "segment" / "inner0").mkdir()
+    (exp.run.path / "segment" / "inner0" / "cost.json").write_text(json.dumps({"cpu_s": 5.0}))
+    again = exp.run.path / "compare/time/softmax/classify/softmax"
+    again.mkdir(parents=True)
+    (again / "cost.json").write_text(json.dumps({"cpu_s": 7.9}))
+    oof = Method("fc-oof", "trained", "fc")
+    head = {"fold": None, "cpu_s": 1.0, "read_cpu_s": 0.5, "inner_cpu_s": [5.0]}
+    for name in ("fc", "fc-oof"):
+        write_record(exp, name, head)
+    methods = [TAU, FC, oof, SOFTMAX]
+    whole = Experiment(exp.recipe, exp.table, exp.split, exp.run)
+    finished = {method.name: {0: whole} for method in methods}
+    found = training_costs(finished, methods, steps={"softmax": 20})
+    assert sorted(found) == [1.5, 1.5, 4.0, 5.0, 7.9, 8.0]
+    assert sorted(training_costs(finished, [TAU, FC], steps={})) == [1.5, 8.0]
 
 
 def test_costs_that_were_not_recorded_are_missing_and_not_0(exp):

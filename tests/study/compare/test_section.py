@@ -122,6 +122,15 @@ def test_images_per_second_have_two_digits_and_the_range_of_their_rounds():
     assert "| 3.6 | 120 |" in section("T", entry_of(RESULT | {"methods": [tau]}))
 
 
+def test_the_trainings_are_added_up_in_processor_time():
+    text = section("T", entry_of(RESULT | {"trainings_cpu_s": [52.4, None, 31.0]}))
+    assert (
+        "2 trainings took 1.4 CPU-minutes in all, the longest 52 CPU-seconds (1 more did not "
+        "record it)." in text
+    )
+    assert "CPU-minutes" not in section("T", entry_of(RESULT))  # kept before it was
+
+
 def test_optimism_of_maps_is_shown_with_the_differences_that_it_makes():
     maps = [
         {"method": name, "finding": "lesion", "auroc_fitted": fitted, "auroc_validation": 0.9}
