@@ -44,6 +44,6 @@ def spent_lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     return [
         f"Goal for the phantom sections that say what their trainings took: at most {LONGEST_S} s "
-        f"a training, and {LONGEST_MIN} machine-minutes in all. It came to {len(known)} trainings of "
-        f"{sum(known) / 60:.0f} CPU-minutes in all, the longest {max(known):.0f} CPU-seconds.\n"
+        f"a training, and {LONGEST_MIN} machine-minutes in all. It came to {len(known)} trainings "
+        f"of {sum(known) / 60:.0f} CPU-minutes in all, the longest {max(known):.0f} CPU-seconds.\n"
     ]
