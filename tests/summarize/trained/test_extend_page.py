@@ -27,8 +27,8 @@ def record(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     monkeypatch.setitem(sys.modules, "my_package", type(sys)("my_package"))
     monkeypatch.setitem(sys.modules, "my_package.halves", module)
-    arguments = re.search(r'Trained\("(\w+)", "([\w.:]+)", frozenset\(\{"(\w+)"\}\)\)', second)
-    return Trained(arguments[1], arguments[2], frozenset({arguments[3]}))
+    arguments = re.search(r'Trained\("(\w+)", "([\w.:]+)", frozenset\(\{(.+)\}\)\)', second)
+    return Trained(arguments[1], arguments[2], frozenset(re.findall(r"\w+", arguments[3])))
 
 
 def test_the_example_of_the_page_is_fitted_as_a_plug_in(record, a_job, monkeypatch):
