@@ -80,7 +80,7 @@ PHANTOM = FewMasks(
 CT = FewMasks(
     "data: CT slices, intracranial haemorrhage; every subset belongs to another fold, whose test "
     "cases are scored.",
-    ("pseudo", f"pseudo {BOOSTED}", "mean_teacher"),
+    ("pseudo", f"pseudo {BOOSTED}", f"cps {BOOSTED}"),
     ("train.steps=300", "train.validate_every=100"),
     config="ct_ich_2d",
 )
