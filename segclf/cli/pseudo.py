@@ -1,6 +1,7 @@
 """The command that makes pseudo-masks: pseudo-label."""
 
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,10 +72,9 @@ def pseudo_label(
     with progress("pseudo-label") as on_event:
         made = label(exp, manifest=other, fold=fold, soft=soft, on_event=on_event)
     wrote = [str(folder) for folder, _ in made]
-    then = f"read {wrote[0]}/ledger.csv"
-    if other is None and exp.run.path.resolve().parent.name == RUNS.name:
-        folds = zip(exp.folds(fold), (folder for folder, _ in made), strict=True)
-        then = "; ".join([then, *(_training(exp, folder, each) for each, folder in folds)])
+    is_own = other is None and exp.run.path.resolve().parent.name == RUNS.name
+    folds = exp.folds(fold) if is_own else ()
+    then = "; ".join([f"read {wrote[0]}/ledger.csv", *_trainings(exp, wrote, folds)])
     text = "\n".join(f"{counts_text(record['counts'])}\nwrote {f}" for f, record in made)
     value = {
         "wrote": wrote[0] if len(wrote) == 1 else wrote,
@@ -98,8 +98,13 @@ def _refuse_unread(
         )
 
 
+def _trainings(exp: Any, wrote: list[str], folds: Sequence[int | None]) -> Iterator[str]:  # noqa: ANN401 (Experiment)
+    """The commands that train new runs, with the same split, on the pseudo-masks of each folder."""
+    for folder, fold in zip(wrote, folds, strict=False):
+        yield _training(exp, Path(folder), fold)
+
+
 def _training(exp: Any, folder: Path, fold: int | None) -> str:  # noqa: ANN401 (Experiment)
-    """The command that trains a new run, with the same split, on the pseudo-masks of a folder."""
     of_fold = "" if fold is None else f"-fold{fold}"
     inside = folder.relative_to(exp.run.path.parent)
     tables = ",".join([*exp.recipe.side_tables, f"runs/{inside}/side.csv"])

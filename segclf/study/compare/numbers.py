@@ -135,7 +135,6 @@ def judge(
     names = names or [method.name for method in methods]
     if not tables or comparable(tables, exp.table.findings).empty:
         return []
-    families = {method.name: method.family for method in methods}
     ran = [name for name in names if finished.get(name)]
     masks = segmenter_masks(methods, finished)
     statistics = read_statistics(predicted_folders(next(iter(masks.values())))) if masks else None
@@ -150,23 +149,14 @@ def judge(
     if folder is not None:
         write_evaluation(folder / "evaluation", evaluation)
     overlap = overlap_of(exp, methods, masks, finished)
-    again = [name for name in ran if name.endswith(AT_TIME)]
     settings = {
         "unit": evaluation.ledger["unit"],
-        "n_seeds": max((len(finished[name]) for name in ran), default=0),
         "margin": exp.recipe.evaluate.margins.get("auroc"),
         "shortcut": exp.recipe.evaluate.shortcut or "",
-        "with_masks": _learned_from_masks(ran),
-        "leaning": again or ran,
         "declared": reference,
-        "health": {m.name: health(finished[m.name], m) for m in methods if m.name in ran},
+        **_said_of(methods, ran, finished),
     }
-    bad = {name for name, own in settings["health"].items() if own["collapsed"]}
-    known = {name: (families.get(name, "head"), name in bad) for name in ran}
-    phrases = {name: phrase(name, f, collapsed=is_bad) for name, (f, is_bad) in known.items()}
-    settings["short"] = {
-        name: short_phrase(name, f, collapsed=is_bad) for name, (f, is_bad) in known.items()
-    }
+    phrases = settings.pop("long")
     confidence = exp.recipe.evaluate.confidence
     found = []
     order = references(reference, ran) if reference in ran else [reference]
@@ -186,6 +176,24 @@ def judge(
         tables_of["notes"] = list(evaluation.ledger["notes"])
         found.append(tables_of)
     return found
+
+
+def _said_of(methods: Sequence[Method], ran: Sequence[str], finished: Finished) -> Row:
+    """What the conclusion says of the methods that ran: health, phrases, and which lean on what."""
+    families = {method.name: method.family for method in methods}
+    ill = {m.name: health(finished[m.name], m) for m in methods if m.name in ran}
+    bad = {name for name, own in ill.items() if own["collapsed"]}
+    known = {name: (families.get(name, "head"), name in bad) for name in ran}
+    return {
+        "n_seeds": max((len(finished[name]) for name in ran), default=0),
+        "with_masks": _learned_from_masks(ran),
+        "leaning": [name for name in ran if name.endswith(AT_TIME)] or ran,
+        "health": ill,
+        "long": {name: phrase(name, f, collapsed=is_bad) for name, (f, is_bad) in known.items()},
+        "short": {
+            name: short_phrase(name, f, collapsed=is_bad) for name, (f, is_bad) in known.items()
+        },
+    }
 
 
 def unscored(found: Row, tables: Sequence[pd.DataFrame], names: Sequence[str]) -> dict[str, str]:
