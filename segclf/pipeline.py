@@ -75,8 +75,10 @@ def train_clf(
     exp: Experiment, on_event: EventSink, *, fold: int | None = None, resume: bool = False
 ) -> None:
     """Train the classifier of each fold on the same cases; it scores validation and test."""
+    made = False
     for each in exp.folds(fold):
         folder = exp.run.stage("classify", exp.recipe.classify.method, fold=each)
+        made = made or not (folder / "model.json").is_file()
         train_classifier(
             exp.table, exp.split, exp.recipe, folder, fold=each, resume=resume,
             start=start_of(exp, each), on_event=on_event,
@@ -88,7 +90,7 @@ def train_clf(
             write_head_rows(exp)
         if exp.recipe.classify.head == "joint":
             write_joint_masks(exp)
-    note_stage(exp, "classify")
+    note_stage(exp, "classify", made=made)
 
 
 def start_of(exp: Experiment, fold: int | None) -> Start | None:
