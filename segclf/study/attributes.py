@@ -20,7 +20,7 @@ from segclf.experiment import Experiment, new_experiment
 from segclf.inferring import infer_classes
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.phantom.heads import COMBINED, HEADS
-from segclf.study.kinds import cost_line
+from segclf.study.goals import cost_line
 from segclf.training import read_cost
 
 SETTINGS = {

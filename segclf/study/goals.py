@@ -47,3 +47,14 @@ def spent_lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         f"a training, and {LONGEST_MIN} machine-minutes in all. It came to {len(known)} trainings "
         f"of {sum(known) / 60:.0f} CPU-minutes in all, the longest {max(known):.0f} CPU-seconds.\n"
     ]
+
+
+def cost_line(cpu_s: Sequence[float | None]) -> str:
+    """How many trainings there were, and what they cost."""
+    known = [value for value in cpu_s if value is not None]
+    if not known:
+        return f"{len(cpu_s)} trainings; their processor time was not recorded."
+    return (
+        f"{len(cpu_s)} trainings of {min(known):.0f} to {max(known):.0f} processor seconds, "
+        f"{sum(known) / 60:.0f} min in all."
+    )

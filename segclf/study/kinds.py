@@ -24,6 +24,7 @@ from segclf.evaluate.inference.auroc import auroc_of
 from segclf.experiment import Experiment, new_experiment
 from segclf.manifest import cases_of
 from segclf.phantom import PhantomSettings, write_phantom
+from segclf.study.goals import cost_line
 from segclf.training import read_cost
 
 SETTINGS = {
@@ -168,17 +169,6 @@ def kinds_section(title: str, entry: Entry | None) -> str:
     lines.append(f"\nMeans over phantoms: {'; '.join(said)}.\n")
     lines.append(cost_line(entry["cpu_s"]))
     return "\n".join(lines) + "\n"
-
-
-def cost_line(cpu_s: Sequence[float | None]) -> str:
-    """How many trainings there were, and what they cost."""
-    known = [value for value in cpu_s if value is not None]
-    if not known:
-        return f"{len(cpu_s)} trainings; their processor time was not recorded."
-    return (
-        f"{len(cpu_s)} trainings of {min(known):.0f} to {max(known):.0f} processor seconds, "
-        f"{sum(known) / 60:.0f} min in all."
-    )
 
 
 def _reached(values: Sequence[float], least: float) -> str:

@@ -25,6 +25,7 @@ from segclf.stages import OWN
 from segclf.study.advise.subsets import keep_subset, write_subset
 from segclf.study.compare.cells import UNFIT, why_failed
 from segclf.study.gap import Scored, gap_closed, pair_gain
+from segclf.training.cost import COST, read_cost
 
 FEW, FULL = "supervised 10 %", "supervised 100 %"
 SHARE, N_SUBSETS = 0.1, 5
@@ -132,8 +133,9 @@ def run_semi(
         for method in study.rows:
             cell = Cell(method, subset)
             try:
-                scores[method].append(_trained(study, cell, folder, few, fold, train or _train))
-                table[cell.key] = {"state": "done"}
+                scored, cpu_s = _trained(study, cell, folder, few, fold, train or _train)
+                scores[method].append(scored)
+                table[cell.key] = {"state": "done", "cpu_s": cpu_s}
             except (SegclfError, *UNFIT) as error:
                 reason, _ = why_failed(error)
                 table[cell.key] = {"state": "failed", "reason": reason}
@@ -185,8 +187,8 @@ def _trained(
     few: Path,
     fold: int | None,
     train: Callable[[Experiment, int | None], None],
-) -> Tested:
-    """Scores of the test cases, by case."""
+) -> tuple[Tested, float | None]:
+    """Scores of the test cases, by case, and processor seconds of all rounds."""
     whole = Path(f"configs/{study.config}.yaml") if study.config else folder / "recipe.yaml"
     words = cell.method.replace(" %", "").replace(BOOSTED, "boosted").split()
     name = "-".join([folder.name, f"s{cell.subset}", *words])
@@ -194,7 +196,9 @@ def _trained(
     recipe = whole if cell.method == FULL else few
     exp = new_experiment(recipe, None, name, (*study.overrides, *cell.settings, *seeds))
     train(exp, fold)
-    return _test_scores(exp, fold)
+    costs = [read_cost(path.parent) for path in exp.run.path.rglob(COST)]
+    known = [cost for cost in costs if cost is not None]
+    return _test_scores(exp, fold), sum(known) if costs and known == costs else None
 
 
 def _train(exp: Experiment, fold: int | None) -> None:

@@ -1,5 +1,6 @@
 """What came of training with few masks, as Markdown."""
 
+from segclf.study.goals import cost_line
 from segclf.study.semi_proof import (
     FEW,
     FULL,
@@ -42,7 +43,8 @@ def semi_section(study: FewMasks, title: str, entry: Entry | None) -> str:
         lines.append(f"| {name} | {text} |")
     failed = {key: one for key, one in entry["cells"].items() if one["state"] == "failed"}
     reasons = "; ".join(f"{key}: {one['reason']}" for key, one in failed.items())
-    lines.append(f"\n{len(entry['cells']) - len(failed)} trainings; failed: {reasons or 'none'}.")
+    spent = [one.get("cpu_s") for key, one in entry["cells"].items() if key not in failed]
+    lines.append(f"\n{cost_line(spent)} Failed: {reasons or 'none'}.")
     return "\n".join(lines) + "\n"
 
 

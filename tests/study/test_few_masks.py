@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from segclf.core.atomic import write_text
+from segclf.core.atomic import write_json, write_text
 from segclf.core.config import load_recipe, recipe_yaml
 from segclf.core.errors import StoppedError
 from segclf.core.records import MaskState
@@ -61,6 +61,8 @@ def test_few_masks_are_data_sets_of_their_own_and_a_failure_costs_no_other(tiny,
         if name.endswith("s1-cps"):
             raise StoppedError("the loss is NaN.", where="x", expected="y", fix="z")
         seen[name] = scores_of(exp, rng)
+        for folder in ("rounds/0/segment", "segment"):  # a semi-supervised run has both
+            write_json(exp.run.path / folder / "cost.json", {"cpu_s": 1.0})
 
     monkeypatch.setattr(semi_proof, "_test_scores", lambda exp, _: seen[exp.run.path.name][0])
     entry = semi_proof.run_semi(STUDY, Path("data/semi"), 2, train=train)
@@ -81,7 +83,8 @@ def test_few_masks_are_data_sets_of_their_own_and_a_failure_costs_no_other(tiny,
     assert entry["cells"]["cps, subset 1"] == {"state": "failed", "reason": "the loss is NaN"}
     kept = json.loads(json.dumps(entry))
     text = semi_section(semi_proof.PHANTOM, "Few", kept)
-    assert "failed: cps, subset 1: the loss is NaN" in text
+    assert "Failed: cps, subset 1: the loss is NaN" in text
+    assert "9 trainings of 2 to 2 processor seconds, 0 min in all." in text
     assert f"| pseudo | 2 | {np.mean(values):.3f} (" in text
     assert text in comparisons_page({"phantom_semi": kept}).replace(
         PROOFS["phantom_semi"].title, "Few"
