@@ -12,7 +12,7 @@ from segclf.io.files import (
 )
 from segclf.io.nifti import turn_like
 from segclf.io.paths import confine, confiner
-from segclf.io.placing import placed_on
+from segclf.io.placing import Grid, check_grid, grid_of, mask_on, placed_on
 from segclf.io.records import (
     DEFAULT_LIMITS,
     Format,
@@ -29,15 +29,19 @@ __all__ = [
     "DEFAULT_LIMITS",
     "FORMATS",
     "Format",
+    "Grid",
     "Header",
     "Limits",
     "Picture",
     "bad_file",
+    "check_grid",
     "check_size",
     "confine",
     "confiner",
     "decoding",
     "format_of",
+    "grid_of",
+    "mask_on",
     "placed_on",
     "probe",
     "read_image",

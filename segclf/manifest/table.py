@@ -243,6 +243,7 @@ def _cases(
             spacing_mm=spacings[i],
             volume_id=volumes[i] or None,
             slice_index=slices[i],
+            any_place=recipe.allow_affine_mismatch,
         )
         for i in range(n_rows)
     ]

@@ -94,7 +94,8 @@ def _case_stamp(case: Case) -> list[Any]:
         for mask in case.masks
     ]
     images = [_file_stamp(path) for path in case.images]
-    return [case.case_id, images, masks, case.spacing_mm]
+    any_place = ["any place"] if case.any_place else []
+    return [case.case_id, images, masks, case.spacing_mm, *any_place]
 
 
 def _file_stamp(path: Path) -> list[Any]:
