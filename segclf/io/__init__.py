@@ -1,11 +1,14 @@
 """Image and mask files: one table of formats, sizes checked before memory is taken."""
 
+from segclf.io.dicom_open import dicom_kind
+from segclf.io.dicom_series import DICOM_SUFFIXES
 from segclf.io.files import (
     FORMATS,
     format_of,
     probe,
     read_image,
     read_mask,
+    stem_of,
     suffix_of,
     write_image,
     write_mask,
@@ -24,9 +27,11 @@ from segclf.io.records import (
     decoding,
 )
 from segclf.io.soft import read_soft_mask
+from segclf.io.stamps import file_stamp
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "DICOM_SUFFIXES",
     "FORMATS",
     "Format",
     "Grid",
@@ -39,6 +44,8 @@ __all__ = [
     "confine",
     "confiner",
     "decoding",
+    "dicom_kind",
+    "file_stamp",
     "format_of",
     "grid_of",
     "mask_on",
@@ -47,6 +54,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_soft_mask",
+    "stem_of",
     "suffix_of",
     "turn_like",
     "write_image",

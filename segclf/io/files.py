@@ -160,6 +160,13 @@ def suffix_of(path: Path | str) -> str:
     return double if double in FORMATS or double in _plugin_suffixes() else last
 
 
+def stem_of(name: str) -> str:
+    """A file name without the suffix that names its format: `IM.0001` keeps its number."""
+    suffix = suffix_of(name)
+    is_format = suffix != "" and _format_by_suffix(suffix) is not None
+    return name[: len(name) - len(suffix)] if is_format else name
+
+
 @lru_cache(maxsize=256)
 def _format_by_suffix(suffix: str) -> Format | None:
     try:
