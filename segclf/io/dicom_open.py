@@ -150,8 +150,9 @@ def _check_syntax(path: Path, syntax: str) -> None:
             "missing_codec",
             path,
             "no decoder for the compression of this file is installed.",
-            expected="uncompressed, RLE, JPEG baseline or JPEG 2000; JPEG-LS with the extra dicom",
-            fix="pip install 'segclf[dicom]'; decompress lossless JPEG, for example with dcmdjpeg",
+            expected="uncompressed, RLE, JPEG baseline or JPEG 2000; with the extra dicom, JPEG-LS "
+            "and lossless JPEG",
+            fix="pip install 'segclf[dicom]', or decompress the file, for example with dcmdjpeg",
         )
 
 
