@@ -13,7 +13,6 @@ from segclf.io.files import (
     write_image,
     write_mask,
 )
-from segclf.io.nifti import turn_like
 from segclf.io.paths import confine, confiner
 from segclf.io.placing import Grid, check_grid, grid_of, mask_on, placed_on
 from segclf.io.records import (
@@ -28,6 +27,7 @@ from segclf.io.records import (
 )
 from segclf.io.soft import read_soft_mask
 from segclf.io.stamps import file_stamp
+from segclf.io.turning import turn_like
 
 __all__ = [
     "DEFAULT_LIMITS",

@@ -15,7 +15,6 @@ import numpy as np
 from segclf.io.geometry import Axes, check_affine, layout, n_dims, spacing_of, turned
 from segclf.io.nifti_write import is_packed, write
 from segclf.io.records import (
-    DEFAULT_LIMITS,
     Format,
     Header,
     Limits,
@@ -59,7 +58,7 @@ def read_image(path: Path, limits: Limits) -> Picture:
         return turned(array, axes, affine)
 
 
-def turn_like(path: Path, array: np.ndarray, limits: Limits = DEFAULT_LIMITS) -> Picture:
+def turn_like(path: Path, array: np.ndarray, limits: Limits) -> Picture:
     """`array` (channel, *axes as stored in `path`) turned as `read_image` turns the file itself.
 
     Raises:

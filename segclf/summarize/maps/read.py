@@ -133,8 +133,9 @@ def _nnunet(path: Path, reference: Path) -> np.ndarray:
             expected="(class, z, y, x), as nnU-Net writes it",
             fix="export the probabilities again",
         )
-    if suffix_of(reference) not in NIFTI:
-        return array[:, 0] if array.shape[1] == 1 else array
+    is_picture = array.shape[1] == 1 and suffix_of(reference) not in NIFTI
+    if is_picture:
+        return array[:, 0]
     stored = array.transpose(0, 3, 2, 1)
     try:
         return turn_like(reference, stored).array
