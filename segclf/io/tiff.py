@@ -4,7 +4,11 @@ Pages are the slices of a volume, which comes as (column, row, page), as frames 
 positions do, and has no affine. `segclf.io.tiff_stack` says what is known of pages and spacing.
 """
 
+import logging
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +34,13 @@ ALPHA = (1, 2)
 
 def probe(path: Path, limits: Limits) -> Header:
     """The header of a TIFF file."""
-    with decoding(path, "TIFF"), tifffile.TiffFile(path) as tiff:
+    with _opened(path) as tiff:
         return _header(tiff, path, limits)[0]
 
 
 def read_image(path: Path, limits: Limits) -> Picture:
     """(channel, *space) as displayed: palette applied, white-is-zero turned over."""
-    with decoding(path, "TIFF"), tifffile.TiffFile(path) as tiff:
+    with _opened(path) as tiff:
         header, stack = _header(tiff, path, limits)
         array = _stacked(tiff, path, stack, limits, in_colour=True)
     return Picture(array, header.spacing_mm, None)
@@ -44,7 +48,7 @@ def read_image(path: Path, limits: Limits) -> Picture:
 
 def read_mask(path: Path, limits: Limits) -> Picture:
     """(*space) of the stored values; of a palette, the indices."""
-    with decoding(path, "TIFF"), tifffile.TiffFile(path) as tiff:
+    with _opened(path) as tiff:
         header, stack = _header(tiff, path, limits)
         if _page(tiff, 0).compression in JPEG_CODECS:
             raise bad_file(
@@ -88,6 +92,29 @@ def write(
         compression="zlib",
         metadata=None,
     )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """The file; what tifffile logs of it is swallowed, since it may quote text of the header.
+
+    A list of pages that leads back to itself is an error; tifffile only logs it and ends there.
+    """
+    logger, own, loops = logging.getLogger("tifffile"), threading.get_ident(), []
+
+    def swallow(record: logging.LogRecord) -> bool:
+        if record.thread == own and "circular" in record.getMessage():
+            loops.append(record.levelname)
+        return record.thread != own
+
+    logger.addFilter(swallow)
+    try:
+        with decoding(path, "TIFF"), tifffile.TiffFile(path) as tiff:
+            yield tiff
+            if loops:
+                raise ValueError("the list of pages leads back to itself")
+    finally:
+        logger.removeFilter(swallow)
 
 
 def _page(tiff: tifffile.TiffFile, number: int) -> tifffile.TiffPage:

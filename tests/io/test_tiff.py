@@ -236,6 +236,40 @@ def test_a_volume_beyond_the_limit_or_of_too_few_bytes_is_refused(tmp_path, stac
     assert caught.value.reason == "truncated"
 
 
+def test_pages_that_lead_back_to_the_first_are_refused(tmp_path, stack):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack")
+    with tifffile.TiffFile(path) as tiff:
+        first, last = tiff.pages[0].offset, tiff.pages[-1].offset
+        n_tags = len(tiff.pages[-1].tags)
+    data = bytearray(path.read_bytes())
+    place = last + 2 + 12 * n_tags
+    assert data[place : place + 4] == bytes(4)  # no page follows the last
+    data[place : place + 4] = first.to_bytes(4, "little")
+    path.write_bytes(data)
+    for reader in (probe, read_image, read_mask):
+        with pytest.raises(CaseError, match="list of pages leads back to itself") as caught:
+            reader(path)
+        assert caught.value.reason == "unreadable"
+
+
+def test_nothing_of_a_damaged_header_is_logged(tmp_path, stack, caplog, capfd):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack", description="CANARY" * 9, metadata=None)
+    data, rng = path.read_bytes(), np.random.default_rng(4)
+    for _ in range(300):
+        hurt = bytearray(data)
+        for place in rng.integers(0, len(hurt), 4):
+            hurt[place] = rng.integers(0, 256)
+        path.write_bytes(hurt)
+        try:
+            shown = repr(probe(path))
+        except CaseError as error:
+            shown = str(error)
+        assert "CANAR" not in shown
+    assert caplog.text == "".join(capfd.readouterr()) == ""
+
+
 def test_probabilities_of_a_volume_are_a_soft_mask(tmp_path):
     soft = np.random.default_rng(1).random((3, 5, 7), dtype=np.float32)
     tifffile.imwrite(tmp_path / "a.tif", soft, photometric="minisblack")
