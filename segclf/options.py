@@ -11,6 +11,10 @@ from segclf.core.runs import Run, find_run
 
 Config = Annotated[Path | None, typer.Option("--config", help="Recipe (YAML).")]
 Manifest = Annotated[Path | None, typer.Option("--manifest", help="Case table (CSV or Parquet).")]
+NewCases = Annotated[
+    Path | None,
+    typer.Option("--manifest", help="Case table (CSV or Parquet), or a folder of images."),
+]
 RunName = Annotated[str | None, typer.Option("--run", help="Run folder or name under runs/.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Setting, e.g. train.lr=1e-3.")]
 Fold = Annotated[int | None, typer.Option("--fold", help="Only this fold; default: all.")]

@@ -11,12 +11,16 @@ from segclf.core.maskstats import MaskStatistics
 from segclf.core.records import Case
 from segclf.core.runs import safe_name
 from segclf.experiment import Experiment
-from segclf.manifest import CaseTable, image_cases, read_manifest
+from segclf.manifest import CaseTable, folder_table, image_cases, read_manifest
 from segclf.manifest.sources import read_bytes
 
 
 def other_table(exp: Experiment, manifest: Path) -> CaseTable:
-    """Another manifest read with the run's recipe; rows that cannot be used are left out."""
+    """Another manifest, or a folder of images, read with the run's recipe.
+
+    Rows that cannot be used are left out.
+    """
+    manifest = manifest.resolve()
     recipe = exp.recipe.model_copy(
         update={
             "manifest": manifest.name,
@@ -35,7 +39,8 @@ def new_cases(exp: Experiment, images: Path) -> tuple[Case, ...]:
         DataError: There is no image, or a row names none that can be used.
     """
     if images.is_dir():
-        return tuple(image_cases(images, len(exp.table.findings)))
+        n_axes = exp.recipe.image.spatial_dims
+        return tuple(image_cases(images, len(exp.table.findings), spatial_dims=n_axes))
     table = other_table(exp, images)
     errors = [problem for problem in table.problems if problem.severity == "error"]
     if errors:
@@ -58,6 +63,7 @@ def other_than_own(exp: Experiment, manifest: Path | None) -> Path | None:
 def other_name(manifest: Path) -> str:
     """Folder name for the predictions of another manifest; another content is another name."""
     content = _sha256(manifest)[:8]
+    manifest = manifest.resolve()
     return safe_name(f"{manifest.resolve().parent.name}-{manifest.stem}-{content}")
 
 
@@ -76,5 +82,10 @@ def renamed(own: MaskStatistics) -> MaskStatistics:
 
 
 def _sha256(manifest: Path) -> str:
-    """Of the table as it is read, with the message of a table that cannot be read."""
+    """Of the table as it is read, with the message of a table that cannot be read.
+
+    Of a folder, of the pictures in it, so that one that is added makes other predictions.
+    """
+    if manifest.is_dir():
+        return hashlib.sha256(folder_table(manifest, spatial_dims=2)).hexdigest()
     return hashlib.sha256(read_bytes(manifest)).hexdigest()

@@ -196,6 +196,8 @@ def gallery_item(
 ) -> GalleryItem:
     """One error with its image, its truth where it was drawn, and the decision that it got."""
     pictures = [read_image(path) for path in case.images]
+    spacing_mm, affine = pictures[0].spacing_mm, pictures[0].affine
+    truth = read_truth(case, probability.shape, spacing_mm=spacing_mm, affine=affine)
     return GalleryItem(
         case_id=case.case_id,
         method=GALLERY_RULE,
@@ -203,11 +205,11 @@ def gallery_item(
         kind=row["kind"],
         image=np.concatenate([picture.array for picture in pictures]),
         probability=probability,
-        truth=read_truth(case, probability.shape)[number],
+        truth=truth[number],
         t=float(fit["t"]),
         tau=float(fit["threshold"]),
         unit=str(fit["unit"]),
-        spacing_mm=pictures[0].spacing_mm or case.spacing_mm,
+        spacing_mm=spacing_mm or case.spacing_mm,
     )
 
 

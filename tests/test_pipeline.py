@@ -133,6 +133,23 @@ def test_another_manifest_is_predicted_summarized_and_evaluated_with_its_bad_ima
     assert evaluation.metrics.query("group_column == 'all'")["n_cases"].max() == 23
 
 
+def test_a_tree_of_images_is_predicted_and_summarized_as_the_same_cases_of_a_manifest(home):
+    exp = open_finished(home)
+    table = pd.read_csv(home / "data" / "manifest.csv").query("split == 'test'").iloc[:5]
+    for i, image in enumerate(table["image"]):
+        place = home / "tree" / f"site{i % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(home / "data" / image, place / f"{i}.png")
+    results, n_skipped = pipeline.predict_other(exp, home / "tree", ignore)
+    assert (results[0].n_cases, results[0].n_quarantined, n_skipped) == (5, 0, 0)
+    folder, _ = pipeline.summarize_masks(exp, "tau", manifest=home / "tree")
+    scores = pd.read_parquet(folder / "scores.parquet").set_index("case_id")["score"]
+    assert list(scores.index) == ["site0/0", "site0/2", "site0/4", "site1/1", "site1/3"]
+    own = pd.read_parquet(exp.run.stage("summarize", "tau") / "scores.parquet")
+    own = own.set_index("case_id")["score"][table["case_id"]]
+    assert [scores[f"site{i % 2}/{i}"] for i in range(5)] == pytest.approx(list(own))
+
+
 def test_the_runs_own_manifest_is_recognized(home):
     exp = open_finished(home)
     assert other_than_own(exp, home / "data" / "manifest.csv") is None

@@ -16,14 +16,14 @@ from segclf.options import pair
 @app.command(epilog="Example: segclf predict --run my_run --manifest new_cases.csv")
 def predict(
     config: opt.Config = None,
-    manifest: opt.Manifest = None,
+    manifest: opt.NewCases = None,
     run: opt.RunName = None,
     sets: opt.Set = None,
     fold: opt.Fold = None,
     save_maps: opt.Maps = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Mask statistics of a manifest's cases (default: the run's validation and test cases)."""
+    """Mask statistics of cases of a manifest or folder (default: the run's validation and test)."""
     from segclf.experiment import find_experiment
 
     exp = find_experiment(
@@ -65,7 +65,7 @@ def summarize(
     fit_on: opt.FitOn = None,
     out_of_fold: opt.OutOfFold = False,
     config: opt.Config = None,
-    manifest: opt.Manifest = None,
+    manifest: opt.NewCases = None,
     run: opt.RunName = None,
     sets: opt.Set = None,
     maps: opt.MapsFolder = None,

@@ -88,6 +88,9 @@ class Recipe(Settings):
     """Column whose category the mask pixels take (the mask outlines the lesion whatever it is)."""
     mask_class_empty: tuple[str, ...] = ()
     """Categories of `mask_class` whose mask is empty, e.g. `normal`."""
+    allow_affine_mismatch: Switch = False
+    """Take masks and channels by their shape alone, whatever place and spacing their headers
+    state; otherwise a case whose files lie in different places is not used."""
     roles: dict[str, Role] = Field(default_factory=dict)
     """Role of metadata columns; `derived` ones are made from the answer."""
     unit_name: str = "patient"

@@ -84,6 +84,8 @@ class Case:
     """From the manifest, for files that carry none; axis order of the array."""
     volume_id: str | None = None
     slice_index: int | None = None
+    any_place: bool = False
+    """The files may state different places and spacings; only their shapes are compared."""
 
 
 def with_truth_only(case: Case) -> Case:

@@ -7,7 +7,7 @@ from segclf.core.config import Recipe
 
 DATA_SETTINGS = (
     "seed", "data", "side_tables", "columns", "findings", "exclusive", "mask_values", "mask_class",
-    "mask_class_empty", "split",
+    "mask_class_empty", "allow_affine_mismatch", "split",
 )  # fmt: skip
 """What the cases and the split are."""
 SHARED_SETTINGS = (

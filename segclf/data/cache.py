@@ -18,6 +18,7 @@ from segclf.core.config import Recipe
 from segclf.core.records import BOX, Case
 from segclf.data.read import read_case
 from segclf.data.sample import Sample
+from segclf.io import file_stamp
 
 PREPARATION = 2
 """Number of the way cases are prepared; raised when it changes, so that old files are not used."""
@@ -198,6 +199,7 @@ class CaseCache:
             images = [_fingerprint(path) for path in case.images]
             named = sorted(self.recipe.mask_values)
             parts = [PREPARATION, settings, images, masks, named, case.spacing_mm, *coarse]
+            parts += ["any place"] if case.any_place else []
             self._hashes[case.case_id] = hash_of(parts)
         return self._hashes[case.case_id]
 
@@ -230,5 +232,4 @@ def _count(plane: torch.Tensor) -> tuple[int, int] | None:
 
 
 def _fingerprint(path: Path) -> list[Any]:
-    status = path.stat()
-    return [str(path), status.st_size, status.st_mtime_ns]
+    return [str(path), *file_stamp(path)]

@@ -1,7 +1,8 @@
 """Mask files to one plane per finding; a plane that nobody knows is None."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,16 @@ from segclf.core.records import Case, MaskKind, MaskSource, MaskState, with_trut
 from segclf.core.settings import SegmentSettings
 from segclf.data.about import about
 from segclf.data.coarse import coarse_plane, uncertain_plane
-from segclf.io import read_mask, read_soft_mask
+from segclf.io import Grid, Picture, mask_on, read_mask, read_soft_mask
 
 
-def read_truth(case: Case, shape: tuple[int, ...]) -> tuple[np.ndarray | None, ...]:
+def read_truth(
+    case: Case,
+    shape: tuple[int, ...],
+    *,
+    spacing_mm: tuple[float, ...] | None = None,
+    affine: np.ndarray | None = None,
+) -> tuple[np.ndarray | None, ...]:
     """Per finding, the drawn mask on the input image's own grid; None where it is not known.
 
     A coarse mask and one that a network drew are no truth: None.
@@ -22,21 +29,25 @@ def read_truth(case: Case, shape: tuple[int, ...]) -> tuple[np.ndarray | None, .
     Args:
         case: The case whose masks are read.
         shape: Spatial shape of the input image.
+        spacing_mm: Of the input image; a mask that states another is refused.
+        affine: Of the input image. A mask of some of its slices, such as a DICOM SEG, is placed
+            by it; one that lies elsewhere is refused.
 
     Returns:
         One (*shape) uint8 array of 0 and 1 per finding, never resized; or None.
 
     Raises:
-        CaseError: A mask cannot be read, has another shape (`shape_mismatch`), or holds values
-            that nobody named (`mask_values`).
+        CaseError: A mask cannot be read, lies on another grid (`shape_mismatch`,
+            `affine_mismatch`, `spacing_mismatch`), or holds values that nobody named
+            (`mask_values`).
     """
     with about(case):
-        return finding_planes(with_truth_only(case), shape, named=())
+        return finding_planes(with_truth_only(case), Grid(shape, spacing_mm, affine), named=())
 
 
 def finding_planes(
     case: Case,
-    shape: tuple[int, ...],
+    image: Grid,
     *,
     named: Collection[int],
     settings: SegmentSettings = SegmentSettings(),  # noqa: B008 (frozen)
@@ -45,7 +56,7 @@ def finding_planes(
 
     Args:
         case: The case whose masks are read.
-        shape: Spatial shape of the input image.
+        image: The grid of the input image.
         named: If not empty, integer maps may hold these values and those of the findings only.
         settings: Radius of point masks, and whether coarse masks are taken as full ones.
 
@@ -53,6 +64,7 @@ def finding_planes(
         Per finding (*shape) uint8 of 0 and 1 from a full mask, float32 from a coarse one (see
         `Sample.target`), or None.
     """
+    shape, read = image.shape, partial(_read, image=image, any_place=case.any_place)
     drawn: dict[Path, np.ndarray] = {}
     planes: list[np.ndarray | None] = []
     # a classifier of class columns has other labels than those of the findings
@@ -64,10 +76,10 @@ def finding_planes(
         elif source.state is MaskState.EMPTY or source.path is None:
             planes.append(np.zeros(shape, dtype=np.uint8))
         elif source.kind in (MaskKind.UNCERTAIN, MaskKind.SOFT):
-            planes.append(_read_predicted(source.path, source.kind, shape))
+            planes.append(_read_predicted(source.path, source.kind, read))
         else:
             if source.path not in drawn:
-                drawn[source.path] = _read(source.path, shape)
+                drawn[source.path] = read(source.path, read_mask)
             _check_values(drawn[source.path], source, named)
             plane = _plane(source, drawn[source.path])
             if source.kind is not MaskKind.FULL and not settings.strict_coarse:
@@ -82,29 +94,16 @@ def _plane(source: MaskSource, values: np.ndarray) -> np.ndarray:
     return plane.astype(np.uint8)
 
 
-def _read_predicted(path: Path, kind: MaskKind, shape: tuple[int, ...]) -> np.ndarray:
+def _read_predicted(path: Path, kind: MaskKind, read: Callable[..., np.ndarray]) -> np.ndarray:
     if kind is MaskKind.UNCERTAIN:
-        return uncertain_plane(_read(path, shape), path)
-    plane = read_soft_mask(path).array
-    _check_shape(path, plane.shape, shape)
-    return plane
+        return uncertain_plane(read(path, read_mask), path)
+    return read(path, read_soft_mask)
 
 
-def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    values = read_mask(path).array
-    _check_shape(path, values.shape, shape)
-    return values
-
-
-def _check_shape(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    if found != shape:
-        raise CaseError(
-            "shape_mismatch",
-            f"the mask has shape {found}, the image {shape}.",
-            where=f"mask {path.name}",
-            expected="a mask on the grid of its image",
-            fix="export the mask at the size of the image",
-        )
+def _read(
+    path: Path, reader: Callable[[Path], Picture], *, image: Grid, any_place: bool
+) -> np.ndarray:
+    return mask_on(reader(path), image, path, any_place=any_place).array
 
 
 def _check_values(values: np.ndarray, source: MaskSource, named: Collection[int]) -> None:

@@ -1,6 +1,7 @@
 """One row of the manifest to one prepared case; nothing here is random."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -15,7 +16,7 @@ from segclf.data.intensity import scale_intensity
 from segclf.data.masks import finding_planes
 from segclf.data.resize import prepared_shape, resize_image, resize_target
 from segclf.data.sample import Sample
-from segclf.io import Picture, probe, read_image
+from segclf.io import Grid, check_grid, grid_of, probe, read_image
 
 MEMORY_SHARE = 0.8
 """Largest share of the free memory that one case may need while it is prepared."""
@@ -37,14 +38,18 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
     check_feeding(recipe)
     with about(case):
         _check_memory(case, recipe)
-        native, spacing_mm, affine = _read_channels(case, recipe)
-        shape = native.shape[1:]
+        native, grid = _read_channels(case, recipe)
+        shape, spacing_mm = grid.shape, _spacing_mm(case, grid, recipe)
         size = prepared_shape(shape, spacing_mm, recipe.image)
         image = torch.from_numpy(np.ascontiguousarray(native))
         image = scale_intensity(resize_image(image, size), recipe.image)
         named = recipe.mask_values
         planes = (
-            finding_planes(case, shape, named=named, settings=recipe.segment) if with_target else ()
+            finding_planes(
+                case, replace(grid, spacing_mm=spacing_mm), named=named, settings=recipe.segment
+            )
+            if with_target
+            else ()
         )
         return Sample(
             image=image,
@@ -52,7 +57,7 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
             label=torch.tensor(case.labels, dtype=torch.float32),
             spacing_mm=spacing_mm,
             input_shape=shape,
-            affine=affine,
+            affine=grid.affine,
         )
 
 
@@ -64,14 +69,13 @@ def _target(planes: tuple[np.ndarray | None, ...], size: tuple[int, ...]) -> tor
     return torch.from_numpy(target)
 
 
-def _read_channels(
-    case: Case, recipe: Recipe
-) -> tuple[np.ndarray, tuple[float, ...] | None, np.ndarray | None]:
-    """(channel, *space) float32 with the spacing and affine of the first file."""
+def _read_channels(case: Case, recipe: Recipe) -> tuple[np.ndarray, Grid]:
+    """(channel, *space) float32 with the grid of the first file."""
     pictures = [read_image(path) for path in case.images]
-    first = pictures[0].array.shape[1:]
+    first = grid_of(pictures[0])
     for path, picture in zip(case.images, pictures, strict=True):
-        _check_shape(path.name, picture.array.shape[1:], first, recipe.image.spatial_dims)
+        _check_axes(path.name, picture.array.shape[1:], recipe.image.spatial_dims)
+        check_grid(grid_of(picture), first, path, any_place=case.any_place)
     arrays = [picture.array for picture in pictures]
     native = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite and is refused
@@ -85,10 +89,10 @@ def _read_channels(
             expected="a finite intensity at every pixel",
             fix="export the image again, or leave the case out",
         )
-    return native, _spacing_mm(case, pictures[0], recipe), pictures[0].affine
+    return native, first
 
 
-def _check_shape(name: str, shape: tuple[int, ...], first: tuple[int, ...], n_axes: int) -> None:
+def _check_axes(name: str, shape: tuple[int, ...], n_axes: int) -> None:
     if len(shape) != n_axes:
         raise CaseError(
             "wrong_dimensions",
@@ -97,18 +101,10 @@ def _check_shape(name: str, shape: tuple[int, ...], first: tuple[int, ...], n_ax
             expected=f"{n_axes} axes (image.spatial_dims: {n_axes})",
             fix=f"set image.spatial_dims: {len(shape)}, or leave the case out",
         )
-    if shape != first:
-        raise CaseError(
-            "shape_mismatch",
-            f"the channel has shape {shape}, the first channel {first}.",
-            where=f"image {name}",
-            expected="all channels of a case on one grid",
-            fix="resample the channels onto the grid of the first one",
-        )
 
 
-def _spacing_mm(case: Case, picture: Picture, recipe: Recipe) -> tuple[float, ...] | None:
-    spacing_mm = picture.spacing_mm or case.spacing_mm
+def _spacing_mm(case: Case, grid: Grid, recipe: Recipe) -> tuple[float, ...] | None:
+    spacing_mm = grid.spacing_mm or case.spacing_mm
     n_axes = recipe.image.spatial_dims
     if spacing_mm is None and recipe.image.spacing_mm is None:
         return None

@@ -1,18 +1,20 @@
 """Image and mask files: one table of formats, sizes checked before memory is taken."""
 
+from segclf.io.dicom_open import dicom_kind
+from segclf.io.dicom_series import DICOM_SUFFIXES
 from segclf.io.files import (
     FORMATS,
     format_of,
     probe,
     read_image,
     read_mask,
+    stem_of,
     suffix_of,
     write_image,
     write_mask,
 )
-from segclf.io.nifti import turn_like
 from segclf.io.paths import confine, confiner
-from segclf.io.placing import placed_on
+from segclf.io.placing import Grid, check_grid, grid_of, mask_on, placed_on
 from segclf.io.records import (
     DEFAULT_LIMITS,
     Format,
@@ -24,25 +26,35 @@ from segclf.io.records import (
     decoding,
 )
 from segclf.io.soft import read_soft_mask
+from segclf.io.stamps import file_stamp
+from segclf.io.turning import turn_like
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "DICOM_SUFFIXES",
     "FORMATS",
     "Format",
+    "Grid",
     "Header",
     "Limits",
     "Picture",
     "bad_file",
+    "check_grid",
     "check_size",
     "confine",
     "confiner",
     "decoding",
+    "dicom_kind",
+    "file_stamp",
     "format_of",
+    "grid_of",
+    "mask_on",
     "placed_on",
     "probe",
     "read_image",
     "read_mask",
     "read_soft_mask",
+    "stem_of",
     "suffix_of",
     "turn_like",
     "write_image",

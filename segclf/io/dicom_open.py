@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from segclf.core.errors import CaseError
 from segclf.io.records import Limits, bad_file, check_size, decoding
 
 if TYPE_CHECKING:
@@ -38,8 +39,14 @@ PIXEL_FIELDS = ["PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
-DICOMDIR = "1.2.840.10008.1.3.10"
+DIRECTORY, DIRECTORY_CLASS = "DICOMDIR", "1.2.840.10008.1.3.10"
 SEGMENTATION = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+NO_IMAGES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{kind}"
+    for kind in ("66", "88.", "11.", "104.", "9.", *(f"481.{k}" for k in range(2, 10)))
+)
+"""Beginnings of SOP classes: segmentations and registrations, reports, presentation states,
+documents, waveforms, and of radiotherapy all but its images."""
 MAGIC = b"DICM"
 MAX_FRAMES = 100_000
 
@@ -48,6 +55,25 @@ def is_dicom(path: Path) -> bool:
     """Whether a regular file starts as a DICOM file does, whatever its name."""
     with open(path, "rb") as stream:
         return stream.read(132)[128:] == MAGIC
+
+
+def dicom_kind(path: Path) -> Literal["image", "other"] | None:
+    """What a file of any name holds by its first fields; None if it does not start as DICOM does.
+
+    A file whose fields cannot be read counts as an image: reading it says what is wrong.
+    """
+    if not is_dicom(path):
+        return None
+    if path.name.upper() == DIRECTORY:
+        return "other"
+    from pydicom.filereader import read_file_meta_info
+
+    try:
+        with reading(path):
+            kind = str(read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
+    except CaseError:
+        return "image"
+    return "other" if kind == DIRECTORY_CLASS or kind.startswith(NO_IMAGES) else "image"
 
 
 @contextmanager
@@ -124,8 +150,9 @@ def _check_syntax(path: Path, syntax: str) -> None:
             "missing_codec",
             path,
             "no decoder for the compression of this file is installed.",
-            expected="uncompressed, RLE, JPEG baseline or JPEG 2000; JPEG-LS with the extra dicom",
-            fix="pip install 'segclf[dicom]'; decompress lossless JPEG, for example with dcmdjpeg",
+            expected="uncompressed, RLE, JPEG baseline or JPEG 2000; with the extra dicom, JPEG-LS "
+            "and lossless JPEG",
+            fix="pip install 'segclf[dicom]', or decompress the file, for example with dcmdjpeg",
         )
 
 

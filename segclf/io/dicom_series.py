@@ -4,14 +4,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segclf.io.dicom_open import is_dicom, n_frames, n_samples, photometric
+from segclf.io.dicom_open import DIRECTORY, dicom_kind, is_dicom, n_frames, n_samples, photometric
 from segclf.io.records import bad_file
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
-SUFFIXES = (".dcm", ".dicom", ".ima")
-DIRECTORY = "DICOMDIR"
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 MAX_SNIFFED = 20
 
 
@@ -23,6 +22,8 @@ def is_series(folder: Path) -> bool:
 
 def series_files(path: Path) -> list[Path]:
     """The file itself, or the DICOM files of the folder, by name; others are passed over.
+
+    So are DICOM objects that are no images, such as a report, beside images.
 
     Raises:
         CaseError: `outside_root` for a link in the folder, `unreadable` for a file of a DICOM
@@ -42,7 +43,7 @@ def series_files(path: Path) -> list[Path]:
     files = [path / entry.name for entry in entries if _is_candidate(entry)]
     found = [file for file in files if is_dicom(file)]
     broken = {*files} - {*found}
-    if not found or any(file.suffix.lower() in SUFFIXES for file in broken):
+    if not found or any(file.suffix.lower() in DICOM_SUFFIXES for file in broken):
         raise bad_file(
             "unreadable",
             path,
@@ -50,7 +51,8 @@ def series_files(path: Path) -> list[Path]:
             expected="a folder with the DICOM files of one series",
             fix="export the series again, or name the folder that holds its files",
         )
-    return found
+    images = [file for file in found if dicom_kind(file) == "image"]
+    return images or found
 
 
 def check_alike(datasets: "list[FileDataset]", path: Path) -> None:

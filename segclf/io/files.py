@@ -82,7 +82,8 @@ def write_image(
     """Write (channel, *space) so that `read_image` gives it back; the file appears whole.
 
     It is not forced to disk: a caller that records many files as done syncs them first. Formats
-    without a spacing (PNG, TIFF) leave `spacing_mm` and `affine` out.
+    without a spacing (PNG) leave `spacing_mm` and `affine` out; TIFF states the spacing in a JSON
+    file beside it.
 
     Raises:
         ValueError: The format cannot hold this dtype or shape.
@@ -91,7 +92,10 @@ def write_image(
     part = path.with_name(f".{uuid.uuid4().hex[:8]}.part.{path.name}")  # keeps the suffix
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        format_of(path, must_exist=False).write(part, np.asarray(array), spacing_mm, affine)
+        file_format = format_of(path, must_exist=False)
+        file_format.write(part, np.asarray(array), spacing_mm, affine)
+        if file_format.write_beside is not None:
+            file_format.write_beside(path, spacing_mm)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -154,6 +158,13 @@ def suffix_of(path: Path | str) -> str:
     stem, last = os.path.splitext(os.path.basename(path).lower())
     double = os.path.splitext(stem)[1] + last
     return double if double in FORMATS or double in _plugin_suffixes() else last
+
+
+def stem_of(name: str) -> str:
+    """A file name without the suffix that names its format: `IM.0001` keeps its number."""
+    suffix = suffix_of(name)
+    is_format = suffix != "" and _format_by_suffix(suffix) is not None
+    return name[: len(name) - len(suffix)] if is_format else name
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,6 @@ the last axis and columns the first, both reversed.
 from pathlib import Path
 
 import numpy as np
-from nibabel.orientations import io_orientation
 
 from segclf.io.records import Picture, bad_file
 
@@ -26,6 +25,8 @@ def n_dims(shape: tuple[int, ...]) -> int:
 
 def layout(shape: tuple[int, ...], stored_affine: np.ndarray) -> tuple[Axes, np.ndarray]:
     """The axes to give of an array stored as (x, y, z, …), and their affine."""
+    from nibabel.orientations import io_orientation  # half a second: it imports pydicom
+
     orientation = io_orientation(stored_affine)  # per stored axis: RAS axis, direction
     axes = [(int(i), bool(orientation[i, 1] < 0)) for i in np.argsort(orientation[:, 0])]
     if n_dims(shape) == 2:

@@ -8,15 +8,13 @@ import math
 import os
 import struct
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
-import nibabel as nib
 import numpy as np
 
 from segclf.io.geometry import Axes, check_affine, layout, n_dims, spacing_of, turned
 from segclf.io.nifti_write import is_packed, write
 from segclf.io.records import (
-    DEFAULT_LIMITS,
     Format,
     Header,
     Limits,
@@ -26,12 +24,15 @@ from segclf.io.records import (
     decoding,
 )
 
+if TYPE_CHECKING:
+    from nibabel import Nifti1Header, Nifti2Header  # half a second: it imports pydicom
+
 HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 has 348
 MAX_OFFSET_BYTES = 64 * 2**20  # header extensions before the voxels; they are skipped, not read
 MAX_DEFLATE_RATIO = 1032  # the most that gzip can shrink; a smaller file cannot be whole
 TO_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 
-NiftiHeader = nib.Nifti1Header | nib.Nifti2Header
+NiftiHeader: TypeAlias = "Nifti1Header | Nifti2Header"
 
 
 def probe(path: Path, limits: Limits) -> Header:
@@ -57,7 +58,7 @@ def read_image(path: Path, limits: Limits) -> Picture:
         return turned(array, axes, affine)
 
 
-def turn_like(path: Path, array: np.ndarray, limits: Limits = DEFAULT_LIMITS) -> Picture:
+def turn_like(path: Path, array: np.ndarray, limits: Limits) -> Picture:
     """`array` (channel, *axes as stored in `path`) turned as `read_image` turns the file itself.
 
     Raises:
@@ -98,15 +99,17 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _raw_header(stream: BinaryIO) -> NiftiHeader:
+    from nibabel import Nifti1Header, Nifti2Header
+
     block = stream.read(HEADER_BYTES)
     if len(block) < 348:
         raise EOFError(f"{len(block)} bytes of header, 348 needed")
     for order in "<>":  # the size of the header, its first number, tells the byte order
         size = struct.unpack(order + "i", block[:4])[0]
         if size == 540 and len(block) == HEADER_BYTES:
-            return nib.Nifti2Header(block, endianness=order, check=False)
+            return Nifti2Header(block, endianness=order, check=False)
         if size == 348 and block[344:347] == b"n+1":
-            return nib.Nifti1Header(block[:348], endianness=order, check=False)
+            return Nifti1Header(block[:348], endianness=order, check=False)
     raise ValueError("the magic number is not that of a single-file NIfTI")
 
 

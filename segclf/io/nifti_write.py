@@ -3,7 +3,6 @@
 import gzip
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from segclf.io.geometry import plain_affine
@@ -22,6 +21,8 @@ def write(
     Without an affine the axes are taken to be those of `read_image`. Text fields and extensions
     of the header, which have carried names of patients, stay empty.
     """
+    from nibabel import Nifti1Image  # half a second: it imports pydicom
+
     n_dims = array.ndim - 1
     if n_dims not in (2, 3) or array.dtype.kind not in "buif":
         raise ValueError(
@@ -39,7 +40,7 @@ def write(
     voxels = voxels[0] if len(voxels) == 1 else np.moveaxis(voxels, 0, -1)
     if affine is None:
         affine = plain_affine(spacing_mm or (1.0,) * n_dims)
-    image = nib.Nifti1Image(voxels, affine, dtype=dtype)
+    image = Nifti1Image(voxels, affine, dtype=dtype)
     image.header.set_xyzt_units("mm")
     data = image.to_bytes()
     path.write_bytes(gzip.compress(data, 6, mtime=0) if is_packed(path) else data)

@@ -65,6 +65,8 @@ class Format:
     read_mask: Callable[[Path, Limits], Picture]
     """Array (*space) of the stored values, not of display colours; any real dtype."""
     write: Callable[[Path, np.ndarray, tuple[float, ...] | None, np.ndarray | None], None]
+    write_beside: Callable[[Path, tuple[float, ...] | None], None] | None = None
+    """Writes the spacing of (*space) into a file beside the path, where the format has no room."""
 
 
 def bad_file(reason: str, path: Path, wrong: str, *, expected: str, fix: str) -> CaseError:

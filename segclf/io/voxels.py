@@ -107,6 +107,27 @@ def read_stored_mask(parse: Parse, name: str, path: Path, limits: Limits) -> Pic
     return Picture(picture.array[0], picture.spacing_mm, picture.affine)
 
 
+def turn_like(parse: Parse, name: str, path: Path, array: np.ndarray, limits: Limits) -> Picture:
+    """`array` (channel, *axes as stored in `path`) turned as `read_stored` turns the file itself.
+
+    Raises:
+        CaseError: The file cannot be used, or stores another shape (`map_size_differs`).
+    """
+    with decoding(path, name, tells=False):
+        stored = parse(path)
+        _check(stored, path, limits)
+        axes, affine = _layout(stored, path)
+    if array.shape[1:] != stored.space:
+        raise bad_file(
+            "map_size_differs",
+            path,
+            f"the map has {array.shape[1:]} pixels along the stored axes, the file {stored.space}.",
+            expected="a map on the grid of this file",
+            fix="export the map at the size of the image",
+        )
+    return turned(np.moveaxis(array, 0, -1), axes, affine)
+
+
 def text_header(path: Path, end: re.Pattern[bytes]) -> tuple[str, int]:
     """The header as far as `end` matches, and the number of its bytes."""
     with open(path, "rb") as stream:

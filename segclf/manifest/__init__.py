@@ -1,7 +1,7 @@
 """Case tables: read a manifest, check its files, split its patients."""
 
 from segclf.manifest.check import CheckReport, check_manifest
-from segclf.manifest.images import image_cases
+from segclf.manifest.images import folder_table, image_cases
 from segclf.manifest.pairs import read_pairs
 from segclf.manifest.parts import read_fold_file
 from segclf.manifest.records import CaseTable, Problem
@@ -18,6 +18,7 @@ __all__ = [
     "check_manifest",
     "check_text",
     "deal",
+    "folder_table",
     "image_cases",
     "make_split",
     "patient_labels",

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,17 @@ import numpy as np
 from segclf.core.config import Recipe
 from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskKind, MaskSource, MaskState
-from segclf.io import Picture, read_image, read_mask, read_soft_mask
+from segclf.io import (
+    Picture,
+    check_grid,
+    grid_of,
+    mask_on,
+    read_image,
+    read_mask,
+    read_soft_mask,
+)
 from segclf.manifest.kinds import OF_PREDICTIONS
 from segclf.manifest.records import Problem, Severity
-
-AFFINE_TOLERANCE = 0.1
-"""How far, in voxels, the corners of image and mask may lie apart."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,10 @@ def examine(job: Job, recipe: Recipe, findings: Sequence[str]) -> Examined:
     notes = _Notes(job.row, job.case.case_id)
     image = _examine_images(job.case, notes)
     kinds = {s.path: s for s in job.case.masks if s.path and s.state is MaskState.DRAWN}
-    masks = {path: _examine_mask(path, kinds.get(path), image, notes) for path in job.mask_files}
+    masks = {
+        path: _examine_mask(path, kinds.get(path), job.case, image, notes)
+        for path in job.mask_files
+    }
     if image is not None:
         _check_values(job, masks, kinds, recipe, notes)
     areas = _areas(job.case, masks, image)
@@ -116,7 +124,10 @@ def _examine_images(case: Case, notes: _Notes) -> Picture | None:
         return None
     first = channels[0]
     for path, other in zip(case.images[1:], channels[1:], strict=True):
-        if not _agree(path, other, first, "image", notes):
+        try:
+            check_grid(grid_of(other), grid_of(first), path, any_place=case.any_place)
+        except CaseError as error:
+            notes.add_error("image", error)
             return None
     array = np.concatenate([channel.array for channel in channels])
     if array.dtype.kind == "f":
@@ -130,57 +141,20 @@ def _examine_images(case: Case, notes: _Notes) -> Picture | None:
 
 
 def _examine_mask(
-    path: Path, source: MaskSource | None, image: Picture | None, notes: _Notes
+    path: Path, source: MaskSource | None, case: Case, image: Picture | None, notes: _Notes
 ) -> np.ndarray | None:
-    """Its integers; None also for one of probabilities, which has no area."""
+    """Its integers on the grid of the image; None also for probabilities, which have no area."""
     is_soft = source is not None and source.kind is MaskKind.SOFT
     try:
         mask = read_soft_mask(path) if is_soft else read_mask(path)
+        if image is not None:
+            grid = grid_of(image)
+            grid = replace(grid, spacing_mm=image.spacing_mm or case.spacing_mm)
+            mask = mask_on(mask, grid, path, any_place=case.any_place)
     except CaseError as error:
         notes.add_error("mask", error)
         return None
-    if image is not None and not _agree(path, mask, image, "mask", notes):
-        return None
     return None if is_soft else mask.array
-
-
-def _agree(path: Path, picture: Picture, image: Picture, field: str, notes: _Notes) -> bool:
-    """Whether a mask or a further channel lies on the grid of the image."""
-    space = image.array.shape[1:]
-    shape = picture.array.shape if field == "mask" else picture.array.shape[1:]
-    if shape != space:
-        notes.add(
-            field, "shape_mismatch", f"{path.name} has the shape {shape}, the image {space}.",
-            "the grid of the image", "export it again at the size of the image",
-        )  # fmt: skip
-        return False
-    if picture.affine is None or image.affine is None:
-        return _same_spacing(path, picture, image, field, notes)
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in space])).reshape(len(space), -1)
-    points = np.zeros((4, corners.shape[1]))
-    points[: len(space)], points[3] = corners, 1
-    apart_mm = np.abs((picture.affine - image.affine) @ points).max()
-    if apart_mm > AFFINE_TOLERANCE * min(image.spacing_mm or (1.0,)):
-        notes.add(
-            field, "affine_mismatch",
-            f"{path.name} lies up to {apart_mm:.3g} mm away from the image.",
-            "the affine of the image", "resample it to the image, or copy the right affine",
-        )  # fmt: skip
-        return False
-    return True
-
-
-def _same_spacing(path: Path, picture: Picture, image: Picture, field: str, notes: _Notes) -> bool:
-    if picture.spacing_mm is None or image.spacing_mm is None:
-        return True
-    if np.allclose(picture.spacing_mm, image.spacing_mm, rtol=0.01):
-        return True
-    notes.add(
-        field, "spacing_mismatch",
-        f"{path.name} has the spacing {picture.spacing_mm} mm, the image {image.spacing_mm} mm.",
-        "the spacing of the image", "resample it to the image, or correct its spacing",
-    )  # fmt: skip
-    return False
 
 
 def _check_values(

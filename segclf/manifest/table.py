@@ -11,10 +11,11 @@ import pandas as pd
 from segclf.core.config import Recipe
 from segclf.core.errors import ConfigError, DataError
 from segclf.core.records import Case
-from segclf.io import suffix_of
+from segclf.io import stem_of
 from segclf.manifest.cells import Column, parse_counts, parse_ids, parse_spacings
 from segclf.manifest.columns import Layout, missing_column, near, resolve_columns
 from segclf.manifest.frame import parsed_frame
+from segclf.manifest.images import folder_table
 from segclf.manifest.kinds import with_kinds
 from segclf.manifest.masks import mask_sources, named_files, required_files
 from segclf.manifest.records import CaseTable, Problem, data_error
@@ -33,6 +34,7 @@ def read_manifest(
     """The cases of the recipe's manifest, every row checked and every path resolved.
 
     Files are looked at (they exist, inside the data root) but not read: `check_manifest` does.
+    A folder in the place of the table stands for the images in it, of which nothing is known.
 
     Args:
         recipe: Names the manifest and says what its columns mean.
@@ -50,7 +52,12 @@ def read_manifest(
     """
     path = _manifest_path(recipe, base)
     side_tables = [*named_side_tables(recipe, path, base), *side_tables]
-    contents = [read_bytes(each) for each in (path, *side_tables)]
+    contents = [read_bytes(each) for each in side_tables]
+    if path.is_dir():
+        contents.insert(0, folder_table(path, recipe.image.spatial_dims))
+        recipe = recipe.model_copy(update={"columns": {}})  # the headers are ours
+    else:
+        contents.insert(0, read_bytes(path))
     raw = parse_table(contents[0], path.name)
     layout = resolve_columns(list(raw.columns), recipe, need_truth=need_truth)
     problems: list[Problem] = []
@@ -103,7 +110,7 @@ def _manifest_path(recipe: Recipe, base: Path) -> Path:
 
 def _data_root(recipe: Recipe, manifest: Path, base: Path) -> Path:
     if recipe.data_root is None:
-        return manifest.resolve().parent
+        return manifest.resolve() if manifest.is_dir() else manifest.resolve().parent
     root = (base / expand(recipe.data_root, where="data_root")).resolve()
     if not root.is_dir():
         raise DataError(
@@ -205,8 +212,7 @@ def _case_ids(raw: Texts, layout: Layout, problems: list[Problem]) -> list[str]:
 
 
 def _stem(text: str) -> str:
-    name = text.replace("\\", "/").rpartition("/")[2]
-    return name[: len(name) - len(suffix_of(name))]
+    return stem_of(text.replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
 def _cases(
@@ -243,6 +249,7 @@ def _cases(
             spacing_mm=spacings[i],
             volume_id=volumes[i] or None,
             slice_index=slices[i],
+            any_place=recipe.allow_affine_mismatch,
         )
         for i in range(n_rows)
     ]

@@ -104,7 +104,7 @@ def _read(
                 expected="images like those of the training",
                 fix="convert the image, or leave the case out",
             )
-        truth = read_truth(case, sample.input_shape) if with_truth else ()
+        truth = _truth(case, sample) if with_truth else ()
         return Ready(index, case, sample, truth)
     except CaseError as error:
         return set_aside(index, case, error)
@@ -118,6 +118,11 @@ def _read(
             fix="check the disk, then copy the file again",
         )
         return set_aside(index, case, wrong)
+
+
+def _truth(case: Case, sample: Sample) -> tuple[np.ndarray | None, ...]:
+    shape, spacing_mm = sample.input_shape, sample.spacing_mm
+    return read_truth(case, shape, spacing_mm=spacing_mm, affine=sample.affine)
 
 
 def set_aside(index: int, case: Case, error: CaseError) -> Quarantined:

@@ -11,6 +11,7 @@ from segclf.core.records import Case
 from segclf.core.runs import shown
 from segclf.core.settings import ImageSettings
 from segclf.core.statstable import SCHEMA_VERSION, read_identity
+from segclf.io import file_stamp
 from segclf.segment.infer import window_px
 from segclf.training import ModelCard
 
@@ -94,13 +95,13 @@ def _case_stamp(case: Case) -> list[Any]:
         for mask in case.masks
     ]
     images = [_file_stamp(path) for path in case.images]
-    return [case.case_id, images, masks, case.spacing_mm]
+    any_place = ["any place"] if case.any_place else []
+    return [case.case_id, images, masks, case.spacing_mm, *any_place]
 
 
 def _file_stamp(path: Path) -> list[Any]:
     name = f"{path.parent.name}/{path.name}"
     try:
-        status = path.stat()
+        return [name, *file_stamp(path)]
     except OSError:
         return [name, None]
-    return [name, status.st_size, status.st_mtime_ns]

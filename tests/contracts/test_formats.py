@@ -9,8 +9,9 @@ from segclf.io import FORMATS, Limits, probe, read_image, read_mask, write_image
 READ_ONLY = {".nhdr", ".mhd", ".dcm", ".dicom", ".ima"}
 SUFFIXES = sorted({*FORMATS} - READ_ONLY)
 LOSSY = {".jpg", ".jpeg"}
-WITH_SPACING = {".nii", ".nii.gz", ".npz", ".nrrd", ".mha"}
+WITH_SPACING = {".nii", ".nii.gz", ".npz", ".nrrd", ".mha", ".tif", ".tiff"}
 THREE_DIMENSIONAL = {*WITH_SPACING, ".npy"}
+ONE_OR_THREE_CHANNELS = {".tif", ".tiff"}
 
 
 @pytest.fixture
@@ -46,10 +47,11 @@ def test_colour_comes_back_channel_first(tmp_path, ramp, suffix):
 @pytest.mark.parametrize("suffix", sorted(THREE_DIMENSIONAL))
 def test_a_volume_comes_back_as_x_y_z_with_channels_first(tmp_path, suffix):
     path = tmp_path / f"volume{suffix}"
-    volume = np.arange(2 * 5 * 6 * 7, dtype=np.int16).reshape(2, 5, 6, 7)
+    n_channels, dtype = (3, np.uint8) if suffix in ONE_OR_THREE_CHANNELS else (2, np.int16)
+    volume = np.arange(n_channels * 5 * 6 * 7).astype(dtype).reshape(n_channels, 5, 6, 7)
     write_image(path, volume)
     np.testing.assert_array_equal(read_image(path).array, volume)
-    assert probe(path).shape == (2, 5, 6, 7)
+    assert probe(path).shape == (n_channels, 5, 6, 7)
 
 
 @pytest.mark.parametrize("suffix", sorted({*SUFFIXES} - LOSSY))

@@ -88,7 +88,7 @@ def test_channels_of_different_shape_are_refused(write_case, recipe):
     case = write_case("P7", RAMP, RAMP[:2])
     reason, text = refusal(case, recipe())
     assert reason == "shape_mismatch"
-    assert "(2, 4), the first channel (3, 4)" in text
+    assert "(2, 4), that of the image (3, 4)" in text
 
 
 def test_a_volume_in_a_recipe_for_images_is_refused(write_case, recipe):

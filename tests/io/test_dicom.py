@@ -5,6 +5,7 @@ import logging
 import os
 import struct
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +294,23 @@ def test_files_of_many_makers_are_read_as_gdcm_reads_them(name):
     assert np.abs(array.squeeze() - witness.squeeze()).max() <= 3  # of colour conversion
 
 
+@pytest.mark.skipif(find_spec("gdcm") is None, reason="python-gdcm is not installed")
+def test_lossless_jpeg_is_read_with_the_extra(tmp_path):
+    path = get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)
+    witness = sitk.GetArrayFromImage(sitk.ReadImage(path))[0]
+    np.testing.assert_array_equal(np.moveaxis(read_image(path).array, 0, -1), witness)
+
+
+@pytest.mark.skipif(find_spec("gdcm") is not None, reason="python-gdcm is installed")
+def test_lossless_jpeg_names_the_extra_that_reads_it():
+    path = get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)
+    for reader in (probe, read_image, read_mask):
+        with pytest.raises(CaseError, match="no decoder for the compression") as caught:
+            reader(path)
+        assert caught.value.reason == "missing_codec"
+        assert "pip install 'segclf[dicom]'" in caught.value.fix
+
+
 def test_a_lossy_mask_is_refused():
     path = get_testdata_file("SC_rgb_jpeg_dcmtk.dcm", download=False)
     with pytest.raises(CaseError, match="colour"):
@@ -305,7 +323,7 @@ def test_a_lossy_mask_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("SC_rgb_jpeg_gdcm.dcm", ("missing_codec",)), ("image_dfl.dcm", ("unreadable",)),
+    [("image_dfl.dcm", ("unreadable",)),
      ("rtplan.dcm", ("unreadable",)), ("test-SR.dcm", ("unreadable",)),
      ("no_meta.dcm", ("unreadable",)), ("dicomdirtests/DICOMDIR", ("unreadable",)),
      ("MR_truncated.dcm", ("truncated",)), ("waveform_ecg.dcm", ("unreadable",))],

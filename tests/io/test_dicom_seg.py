@@ -11,8 +11,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from segclf.core.config import make_recipe
 from segclf.core.errors import CaseError
-from segclf.io import placed_on, probe, read_image, read_mask, read_soft_mask
+from segclf.data import read_case
+from segclf.io import grid_of, placed_on, probe, read_image, read_mask, read_soft_mask
+from segclf.manifest import check_manifest, read_manifest
 
 STUDY, SERIES, FRAME = (generate_uid() for _ in range(3))
 
@@ -116,17 +119,36 @@ def test_a_mask_of_some_slices_is_placed_on_the_whole_image(tmp_path, slices, dr
     drawn[n_slices:] = 0  # 2: a single slice remains, which is read as a picture
     path = segmentation(tmp_path / "a.dcm", slices, drawn)
     mask, image = read_mask(path), probe(tmp_path / "ct")
-    placed = placed_on(mask, image)
+    placed = placed_on(mask, grid_of(image))
     np.testing.assert_array_equal(placed.array, drawn.transpose(2, 1, 0)[::-1, ::-1])
     np.testing.assert_array_equal(placed.affine, image.affine)
     assert placed.spacing_mm == image.spacing_mm
+
+
+@pytest.mark.parametrize("n_slices", [5, 2])
+def test_a_table_of_a_series_and_its_segmentation_checks_and_prepares(
+    tmp_path, slices, drawn, n_slices
+):
+    drawn[n_slices:] = 0
+    segmentation(tmp_path / "seg.dcm", slices, drawn)
+    (tmp_path / "manifest.csv").write_text("case_id,image,mask\na,ct,seg.dcm\n")
+    settings = {
+        "manifest": "manifest.csv", "image": {"spatial_dims": 3, "intensity": "minmax"},
+        "findings": ["one", "two"], "mask_values": {1: "one", 2: "two"},
+    }  # fmt: skip
+    table = read_manifest(make_recipe(settings, where="test"), base=tmp_path)
+    assert check_manifest(table).n_errors == 0
+    sample = read_case(table.cases[0], table.recipe)
+    expected = drawn.transpose(2, 1, 0)[::-1, ::-1]
+    np.testing.assert_array_equal(sample.target[0], expected == 1)
+    np.testing.assert_array_equal(sample.target[1], expected == 2)
 
 
 @pytest.mark.parametrize("shift", [(0.2, 0, 0), (0, 0, 2.5), (-0.5, 0, 0)])
 def test_a_mask_off_the_grid_or_beyond_the_image_stays_as_it_is(tmp_path, slices, drawn, shift):
     mask = read_mask(segmentation(tmp_path / "a.dcm", slices, drawn))
     mask.affine[:3, 3] += shift
-    assert placed_on(mask, probe(tmp_path / "ct")) is mask
+    assert placed_on(mask, grid_of(probe(tmp_path / "ct"))) is mask
 
 
 def test_overlapping_segments_are_no_map_but_two_channels(tmp_path, slices, drawn):

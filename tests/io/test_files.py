@@ -1,5 +1,8 @@
 """Choosing a format by suffix."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -62,3 +65,17 @@ def test_a_format_of_another_package_is_found_by_its_suffix(tmp_path, monkeypatc
         read_image(tmp_path / "a.raw")  # it reached the plug-in, which expects another suffix
     for cache in (files._plugin_suffixes, files._format_by_suffix):
         cache.cache_clear()
+
+
+def test_reading_pictures_does_not_wait_for_the_libraries_of_other_formats(tmp_path):
+    for name in ("a.png", "a.tif", "a.npz"):
+        write_image(tmp_path / name, np.zeros((1, 4, 5), np.uint8))
+    code = (
+        "import sys; from pathlib import Path; from segclf.io import probe, read_image, read_mask\n"
+        "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    probe(path), read_image(path), read_mask(path)\n"
+        "print(sorted({'pydicom', 'nibabel', 'scipy', 'torch', 'pandas'} & {*sys.modules}))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -80,7 +80,7 @@ def test_rows_that_cannot_be_read_are_listed_with_the_rest(data):
 def test_a_mask_of_another_size(data):
     data.mask("small.png", "..\n##")
     problem = only(data.read("image,mask,label\na.png,small.png,1"), "shape_mismatch")
-    assert problem.wrong == "small.png has the shape (2, 2), the image (8, 10)."
+    assert problem.wrong == "small.png: the shape is (2, 2), that of the image (8, 10)."
     assert (problem.row, problem.case_id, problem.field) == (2, "a", "mask")
 
 
@@ -97,6 +97,37 @@ def test_a_mask_with_another_affine(data, shift_mm, n_errors):
     if found:
         assert found[0].reason == "affine_mismatch"
         assert "up to 0.5 mm away" in found[0].wrong
+        assert "is at (0.5, 0, 0) mm, that of the image at (0, 0, 0) mm" in found[0].wrong
+        assert "allow_affine_mismatch: true" in found[0].fix
+    allowed = {"image": {"spatial_dims": 3}, "allow_affine_mismatch": True}
+    assert problems(data.read("image,mask,label\nv.nii.gz,m.nii.gz,1", **allowed)) == []
+
+
+def test_a_channel_in_another_place(data):
+    for name, step in (("t1.nii.gz", 1.0), ("t2.nii.gz", 1.5)):
+        volume = np.random.default_rng(0).integers(0, 99, (6, 7, 8)).astype(np.int16)
+        nib.save(nib.Nifti1Image(volume, np.diag([1, 1, step, 1])), data.root / name)
+    text = "image_t1,image_t2,label\nt1.nii.gz,t2.nii.gz,1"
+    problem = only(data.read(text, image={"spatial_dims": 3}), "affine_mismatch")
+    assert problem.field == "image"
+    assert "t2.nii.gz: it lies up to 3.5 mm away from the image" in problem.wrong
+    assert "the spacing is (1, 1, 1.5) mm, that of the image (1, 1, 1) mm" in problem.wrong
+
+
+def test_a_mask_of_some_slices_is_counted_on_the_whole_image(data):
+    """As a DICOM SEG without its empty slices; here the two slices from z = 3 on."""
+    volume = np.random.default_rng(0).integers(0, 99, (6, 7, 8)).astype(np.int16)
+    part = np.zeros((6, 7, 2), np.uint8)
+    part[1:3, 2, :] = 1
+    place = np.eye(4)
+    place[2, 3] = 3
+    nib.save(nib.Nifti1Image(volume, np.eye(4)), data.root / "v.nii.gz")
+    nib.save(nib.Nifti1Image(part, place), data.root / "m.nii.gz")
+    table = data.read("image,mask,label\nv.nii.gz,m.nii.gz,1", image={"spatial_dims": 3})
+    report = check_manifest(table)
+    assert report.n_errors == 0
+    area = report.summary["findings"]["target"]["area_fraction"]
+    assert area["median"] == pytest.approx(4 / (6 * 7 * 8))
 
 
 def test_the_summary_shows_the_spacing_of_the_file_else_of_the_manifest(data):
@@ -111,7 +142,7 @@ def test_a_mask_with_another_spacing(data):
     np.savez(data.root / "v.npz", array=np.arange(80.0).reshape(8, 10), spacing_mm=[0.5, 0.5])
     np.savez(data.root / "m.npz", array=np.eye(8, 10, dtype=int), spacing_mm=[0.5, 0.7])
     problem = only(data.read("image,mask,label\nv.npz,m.npz,1"), "spacing_mismatch")
-    assert "m.npz has the spacing (0.5, 0.7) mm, the image (0.5, 0.5) mm" in problem.wrong
+    assert "m.npz: the spacing is (0.5, 0.7) mm, that of the image (0.5, 0.5) mm" in problem.wrong
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pandas as pd
 from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskSource
 from segclf.evaluate.inference.intervals import share_interval, wilson
-from segclf.io import read_mask
+from segclf.io import grid_of, placed_on, probe, read_mask
 from segclf.manifest import CaseTable, patient_labels
 from segclf.manifest.summary import QUANTILES
 from segclf.study.advise.drawn import coarse_masks, drawn_masks, pseudo_masks
@@ -54,7 +54,7 @@ def look(table: CaseTable, split: pd.DataFrame | None, on_event: Progress | None
     for n_done, case in enumerate(todo, start=1):
         findings = [k for k in drawn[case.case_id] if (case.case_id, k) not in coarse]
         try:
-            found = area_shares([case.masks[k] for k in findings])
+            found = area_shares([case.masks[k] for k in findings], case.images[0])
             area |= {(case.case_id, k): share for k, share in zip(findings, found, strict=True)}
         except CaseError as error:
             row = {"case_id": case.case_id, "reason": error.reason, "message": error.wrong}
@@ -88,8 +88,12 @@ def only(table: CaseTable, keep: Sequence[bool]) -> CaseTable:
     )
 
 
-def area_shares(sources: Sequence[MaskSource]) -> list[float]:
+def area_shares(sources: Sequence[MaskSource], image: Path) -> list[float]:
     """Share of the image that each drawn mask covers.
+
+    Args:
+        sources: Drawn masks of one case.
+        image: Its image, since a DICOM SEG may hold some of its slices only.
 
     Raises:
         CaseError: A file cannot be read, or is binary but holds other values (`mask_values`).
@@ -99,7 +103,10 @@ def area_shares(sources: Sequence[MaskSource]) -> list[float]:
     for source in sources:
         assert source.path is not None
         if source.path not in read:
-            read[source.path] = read_mask(source.path).array
+            mask = read_mask(source.path)
+            is_placed = mask.affine is not None  # else there is nothing to place it by
+            mask = placed_on(mask, grid_of(probe(image))) if is_placed else mask
+            read[source.path] = mask.array
         values = read[source.path]
         if source.values is not None:
             shares.append(float(np.isin(values, source.values).mean()))

@@ -15,8 +15,11 @@ from segclf.io import (
     Header,
     Picture,
     bad_file,
+    check_grid,
     confine,
     decoding,
+    grid_of,
+    placed_on,
     probe,
     read_image,
     read_mask,
@@ -72,7 +75,7 @@ def read_maps(folder: Path, files: CaseFiles, case: Case, meaning: Meaning) -> C
         for finding in meaning.findings:
             path = confine(files.by_finding[finding], [folder])
             one = Meaning((finding,), {}, meaning.hold)
-            planes.append((path, *_planes(path, _probe_checked(path, image), one)))
+            planes.append((path, *_planes(path, image, one, any_place=case.any_place)))
     for path, plane in planes:
         _check_size(path, plane.shape, image)
     return CaseMaps([_checked(path, plane) for path, plane in planes], spacing_mm)
@@ -86,6 +89,9 @@ def _whole(
         size, image = probe(path).shape[1:], probe(case.images[0])
         if math.prod(size) != math.prod(image.shape[1:]):  # before the array is read
             _check_size(path, size, image)
+        place, is_any = grid_of(probe(reference)), case.any_place
+        if place.shape == image.shape[1:]:
+            check_grid(place, grid_of(image), reference, any_place=is_any)
         return class_planes(path, _nnunet(path, reference), meaning)
     if files.reference is not None:
         raise bad_file(
@@ -95,7 +101,7 @@ def _whole(
             expected="one file, or nnU-Net's array 'probabilities' beside its segmentation",
             fix="keep one of them",
         )
-    return _planes(path, _probe_checked(path, probe(case.images[0])), meaning)
+    return _planes(path, probe(case.images[0]), meaning, any_place=case.any_place)
 
 
 def _is_nnunet(path: Path) -> bool:
@@ -127,8 +133,9 @@ def _nnunet(path: Path, reference: Path) -> np.ndarray:
             expected="(class, z, y, x), as nnU-Net writes it",
             fix="export the probabilities again",
         )
-    if suffix_of(reference) not in NIFTI:
-        return array[:, 0] if array.shape[1] == 1 else array
+    is_picture = array.shape[1] == 1 and suffix_of(reference) not in NIFTI
+    if is_picture:
+        return array[:, 0]
     stored = array.transpose(0, 3, 2, 1)
     try:
         return turn_like(reference, stored).array
@@ -138,18 +145,21 @@ def _nnunet(path: Path, reference: Path) -> np.ndarray:
         raise
 
 
-def _probe_checked(path: Path, image: Header) -> Header:
-    """The header of a map whose size is the image's, before any pixel is read."""
-    header = probe(path)
-    _check_size(path, header.shape[1:], image)
-    return header
-
-
-def _planes(path: Path, header: Header, meaning: Meaning) -> list[np.ndarray]:
+def _planes(path: Path, image: Header, meaning: Meaning, *, any_place: bool) -> list[np.ndarray]:
+    header, grid = probe(path), grid_of(image)
     is_level = suffix_of(path) in RASTER and header.dtype.name in ("uint8", "uint16")
     is_float = header.dtype.kind == "f"
-    if meaning.hold == "labels" or (meaning.hold == "auto" and not is_level and not is_float):
-        return label_planes(path, read_mask(path), meaning)
+    is_label = meaning.hold == "labels" or (
+        meaning.hold == "auto" and not is_level and not is_float
+    )
+    if not is_label or header.affine is None or image.affine is None:
+        _check_size(path, header.shape[1:], image)  # before any pixel is read
+    if is_label:
+        mask = placed_on(read_mask(path), grid)
+        _check_size(path, mask.array.shape, image)
+        check_grid(grid_of(mask, has_channels=False), grid, path, any_place=any_place)
+        return label_planes(path, mask, meaning)
+    check_grid(grid_of(header), grid, path, any_place=any_place)
     if not is_level and not is_float:
         raise bad_file(
             "not_probability",

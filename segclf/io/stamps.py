@@ -1,0 +1,47 @@
+"""Whether the files behind a path changed, without reading them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from segclf.core.errors import CaseError
+from segclf.io.metaimage import parse as parse_metaimage
+from segclf.io.nrrd import parse as parse_nrrd
+from segclf.io.tiff_stack import sidecar
+
+DETACHED = {".mhd": parse_metaimage, ".nhdr": parse_nrrd}
+
+
+def file_stamp(path: Path) -> list[Any]:
+    """Size and time of change in ns; then those of the files that belong to it, by name.
+
+    These are the files of a series folder, the voxels beside a `.mhd` or `.nhdr` header, and the
+    JSON file with the spacing of a TIFF.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    status = path.stat()
+    own = [status.st_size, status.st_mtime_ns]
+    if path.is_dir():
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        return ["folder", *([entry.name, *_stamp(entry)] for entry in entries)]
+    other = _other(path)
+    return own if other is None else [*own, other.name, *_stamp(other)]
+
+
+def _other(path: Path) -> Path | None:
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        return sidecar(path)
+    if suffix not in DETACHED:
+        return None
+    try:
+        return DETACHED[suffix](path).file
+    except (CaseError, ValueError, KeyError, EOFError):  # reading it will say what is wrong
+        return None
+
+
+def _stamp(file: "Path | os.DirEntry[str]") -> list[int]:
+    status = file.stat(follow_symlinks=False)
+    return [status.st_size, status.st_mtime_ns]
