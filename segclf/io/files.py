@@ -13,6 +13,7 @@ from segclf.io.arrays import NPY, NPZ
 from segclf.io.dicom import DICOM
 from segclf.io.dicom_open import is_dicom
 from segclf.io.dicom_series import is_series
+from segclf.io.guard import decode, is_possible
 from segclf.io.metaimage import METAIMAGE
 from segclf.io.nifti import NIFTI
 from segclf.io.nrrd import NRRD
@@ -41,6 +42,7 @@ FORMATS: dict[str, Format] = {
 }
 """Suffix to format; packages add theirs under the entry-point group `segclf.formats`. DICOM files
 of any other name, and the folder of a series, are known by their content."""
+_BUILT_IN = dict(FORMATS)
 
 
 def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -48,9 +50,12 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 
     Raises:
         CaseError: `missing_file`, `unknown_format`, `too_large` (before memory is taken),
-            `truncated`, `unreadable` or `bad_geometry`; more of text headers and of DICOM.
+            `truncated`, `unreadable` or `bad_geometry`; more of text headers and of DICOM;
+            `decoder_crash` and `timeout` if `limits.seconds` is given.
     """
     path = Path(path)
+    if _is_guarded(path, limits):
+        return decode("read_image", path, limits)
     return format_of(path).read_image(path, limits)
 
 
@@ -62,6 +67,8 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
             or values that are not whole numbers.
     """
     path = Path(path)
+    if _is_guarded(path, limits):
+        return decode("read_mask", path, limits)
     picture = format_of(path).read_mask(path, limits)
     return Picture(_whole_numbers(picture.array, path), picture.spacing_mm, picture.affine)
 
@@ -69,6 +76,8 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     """What `read_image` would give, from the header alone; raises as it does."""
     path = Path(path)
+    if _is_guarded(path, limits):
+        return decode("probe", path, limits)
     return format_of(path).probe(path, limits)
 
 
@@ -154,6 +163,14 @@ def suffix_of(path: Path | str) -> str:
     stem, last = os.path.splitext(os.path.basename(path).lower())
     double = os.path.splitext(stem)[1] + last
     return double if double in FORMATS or double in _plugin_suffixes() else last
+
+
+def _is_guarded(path: Path, limits: Limits) -> bool:
+    """Whether another process decodes; it does not know formats that only this one has added."""
+    if limits.seconds is None or not is_possible():
+        return False
+    suffix = suffix_of(path)
+    return FORMATS.get(suffix) is _BUILT_IN.get(suffix)
 
 
 @lru_cache(maxsize=256)

@@ -17,6 +17,7 @@ from segclf.core.errors import CaseError
 from segclf.core.records import Case
 from segclf.data import Sample, read_case, read_truth
 from segclf.data.workers import ordered
+from segclf.io import Limits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -104,7 +105,8 @@ def _read(
                 expected="images like those of the training",
                 fix="convert the image, or leave the case out",
             )
-        truth = read_truth(case, sample.input_shape) if with_truth else ()
+        limits = Limits(seconds=recipe.image.decode_limit_s)
+        truth = read_truth(case, sample.input_shape, limits=limits) if with_truth else ()
         return Ready(index, case, sample, truth)
     except CaseError as error:
         return set_aside(index, case, error)

@@ -13,7 +13,7 @@ import pandas as pd
 from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskSource
 from segclf.evaluate.inference.intervals import share_interval, wilson
-from segclf.io import read_mask
+from segclf.io import GUARDED, read_mask
 from segclf.manifest import CaseTable, patient_labels
 from segclf.manifest.summary import QUANTILES
 from segclf.study.advise.drawn import coarse_masks, drawn_masks, pseudo_masks
@@ -99,7 +99,7 @@ def area_shares(sources: Sequence[MaskSource]) -> list[float]:
     for source in sources:
         assert source.path is not None
         if source.path not in read:
-            read[source.path] = read_mask(source.path).array
+            read[source.path] = read_mask(source.path, limits=GUARDED).array
         values = read[source.path]
         if source.values is not None:
             shares.append(float(np.isin(values, source.values).mean()))

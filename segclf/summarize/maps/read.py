@@ -12,6 +12,7 @@ import numpy as np
 from segclf.core.errors import CaseError
 from segclf.core.records import Case
 from segclf.io import (
+    GUARDED,
     Header,
     Picture,
     bad_file,
@@ -62,7 +63,7 @@ def read_maps(folder: Path, files: CaseFiles, case: Case, meaning: Meaning) -> C
     """
     if files.problem is not None:
         raise files.problem
-    image = probe(case.images[0])
+    image = probe(case.images[0], limits=GUARDED)
     spacing_mm = case.spacing_mm if image.spacing_mm is None else image.spacing_mm
     if files.whole is not None:
         path = confine(files.whole, [folder])
@@ -83,7 +84,7 @@ def _whole(
 ) -> list[np.ndarray]:
     if suffix_of(path) == ".npz" and _is_nnunet(path):
         reference = confine(files.reference, [folder]) if files.reference else case.images[0]
-        size, image = probe(path).shape[1:], probe(case.images[0])
+        size, image = probe(path, limits=GUARDED).shape[1:], probe(case.images[0], limits=GUARDED)
         if math.prod(size) != math.prod(image.shape[1:]):  # before the array is read
             _check_size(path, size, image)
         return class_planes(path, _nnunet(path, reference), meaning)
@@ -95,7 +96,7 @@ def _whole(
             expected="one file, or nnU-Net's array 'probabilities' beside its segmentation",
             fix="keep one of them",
         )
-    return _planes(path, _probe_checked(path, probe(case.images[0])), meaning)
+    return _planes(path, _probe_checked(path, probe(case.images[0], limits=GUARDED)), meaning)
 
 
 def _is_nnunet(path: Path) -> bool:
@@ -118,7 +119,7 @@ def _nnunet(path: Path, reference: Path) -> np.ndarray:
     nnU-Net stores the axes of its reader, (class, z, y, x): the reverse of the file's own axes,
     or of those in RAS+ order with its reorienting reader. A 2D picture is (class, 1, row, column).
     """
-    array = read_image(path).array
+    array = read_image(path, limits=GUARDED).array
     if array.ndim != 4:
         raise bad_file(
             "unreadable",
@@ -133,14 +134,16 @@ def _nnunet(path: Path, reference: Path) -> np.ndarray:
     try:
         return turn_like(reference, stored).array
     except CaseError:
-        if stored.shape[1:] == probe(reference).shape[1:]:  # the reorienting reader's RAS+ order
+        if (
+            stored.shape[1:] == probe(reference, limits=GUARDED).shape[1:]
+        ):  # the reorienting reader's RAS+ order
             return stored
         raise
 
 
 def _probe_checked(path: Path, image: Header) -> Header:
     """The header of a map whose size is the image's, before any pixel is read."""
-    header = probe(path)
+    header = probe(path, limits=GUARDED)
     _check_size(path, header.shape[1:], image)
     return header
 
@@ -149,7 +152,7 @@ def _planes(path: Path, header: Header, meaning: Meaning) -> list[np.ndarray]:
     is_level = suffix_of(path) in RASTER and header.dtype.name in ("uint8", "uint16")
     is_float = header.dtype.kind == "f"
     if meaning.hold == "labels" or (meaning.hold == "auto" and not is_level and not is_float):
-        return label_planes(path, read_mask(path), meaning)
+        return label_planes(path, read_mask(path, limits=GUARDED), meaning)
     if not is_level and not is_float:
         raise bad_file(
             "not_probability",
@@ -158,7 +161,7 @@ def _planes(path: Path, header: Header, meaning: Meaning) -> list[np.ndarray]:
             expected="floats from 0 to 1, or PNG or TIFF of 8 or 16 bits",
             fix="--maps-hold labels if they are masks",
         )
-    return class_planes(path, read_image(path).array, meaning)
+    return class_planes(path, read_image(path, limits=GUARDED).array, meaning)
 
 
 def class_planes(path: Path, array: np.ndarray, meaning: Meaning) -> list[np.ndarray]:
