@@ -21,7 +21,8 @@ from segclf.data import read_truth
 from segclf.evaluate import read_evaluation, read_table
 from segclf.evaluate.groups import parse_shortcut
 from segclf.experiment import Experiment
-from segclf.io import GUARDED, read_image
+from segclf.io import read_image
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.predict import predict_maps
 from segclf.report import GalleryItem, ReportContent, pick_errors, planes_of, write_report
 
@@ -191,11 +192,12 @@ def worst_errors(exp: Experiment, on_event: EventSink) -> Iterator[GalleryItem]:
                 yield gallery_item(case, number, row, probability, fit_of[_fold(row)])
 
 
+@time_limit(DECODE_LIMIT_S)
 def gallery_item(
     case: Case, number: int, row: dict[str, Any], probability: np.ndarray, fit: dict[str, Any]
 ) -> GalleryItem:
     """One error with its image, its truth where it was drawn, and the decision that it got."""
-    pictures = [read_image(path, limits=GUARDED) for path in case.images]
+    pictures = [read_image(path) for path in case.images]
     return GalleryItem(
         case_id=case.case_id,
         method=GALLERY_RULE,
@@ -203,7 +205,7 @@ def gallery_item(
         kind=row["kind"],
         image=np.concatenate([picture.array for picture in pictures]),
         probability=probability,
-        truth=read_truth(case, probability.shape, limits=GUARDED)[number],
+        truth=read_truth(case, probability.shape)[number],
         t=float(fit["t"]),
         tau=float(fit["threshold"]),
         unit=str(fit["unit"]),

@@ -11,12 +11,10 @@ from segclf.core.records import Case, MaskKind, MaskSource, MaskState, with_trut
 from segclf.core.settings import SegmentSettings
 from segclf.data.about import about
 from segclf.data.coarse import coarse_plane, uncertain_plane
-from segclf.io import DEFAULT_LIMITS, Limits, read_mask, read_soft_mask
+from segclf.io import read_mask, read_soft_mask
 
 
-def read_truth(
-    case: Case, shape: tuple[int, ...], *, limits: Limits = DEFAULT_LIMITS
-) -> tuple[np.ndarray | None, ...]:
+def read_truth(case: Case, shape: tuple[int, ...]) -> tuple[np.ndarray | None, ...]:
     """Per finding, the drawn mask on the input image's own grid; None where it is not known.
 
     A coarse mask and one that a network drew are no truth: None.
@@ -24,7 +22,6 @@ def read_truth(
     Args:
         case: The case whose masks are read.
         shape: Spatial shape of the input image.
-        limits: Size, and time if decoding is watched.
 
     Returns:
         One (*shape) uint8 array of 0 and 1 per finding, never resized; or None.
@@ -34,7 +31,7 @@ def read_truth(
             that nobody named (`mask_values`).
     """
     with about(case):
-        return finding_planes(with_truth_only(case), shape, named=(), limits=limits)
+        return finding_planes(with_truth_only(case), shape, named=())
 
 
 def finding_planes(
@@ -43,7 +40,6 @@ def finding_planes(
     *,
     named: Collection[int],
     settings: SegmentSettings = SegmentSettings(),  # noqa: B008 (frozen)
-    limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[np.ndarray | None, ...]:
     """What is learned from the masks of a case, on the input image's own grid.
 
@@ -52,7 +48,6 @@ def finding_planes(
         shape: Spatial shape of the input image.
         named: If not empty, integer maps may hold these values and those of the findings only.
         settings: Radius of point masks, and whether coarse masks are taken as full ones.
-        limits: Size, and time if decoding is watched.
 
     Returns:
         Per finding (*shape) uint8 of 0 and 1 from a full mask, float32 from a coarse one (see
@@ -69,10 +64,10 @@ def finding_planes(
         elif source.state is MaskState.EMPTY or source.path is None:
             planes.append(np.zeros(shape, dtype=np.uint8))
         elif source.kind in (MaskKind.UNCERTAIN, MaskKind.SOFT):
-            planes.append(_read_predicted(source.path, source.kind, shape, limits))
+            planes.append(_read_predicted(source.path, source.kind, shape))
         else:
             if source.path not in drawn:
-                drawn[source.path] = _read(source.path, shape, limits)
+                drawn[source.path] = _read(source.path, shape)
             _check_values(drawn[source.path], source, named)
             plane = _plane(source, drawn[source.path])
             if source.kind is not MaskKind.FULL and not settings.strict_coarse:
@@ -87,18 +82,16 @@ def _plane(source: MaskSource, values: np.ndarray) -> np.ndarray:
     return plane.astype(np.uint8)
 
 
-def _read_predicted(
-    path: Path, kind: MaskKind, shape: tuple[int, ...], limits: Limits
-) -> np.ndarray:
+def _read_predicted(path: Path, kind: MaskKind, shape: tuple[int, ...]) -> np.ndarray:
     if kind is MaskKind.UNCERTAIN:
-        return uncertain_plane(_read(path, shape, limits), path)
-    plane = read_soft_mask(path, limits=limits).array
+        return uncertain_plane(_read(path, shape), path)
+    plane = read_soft_mask(path).array
     _check_shape(path, plane.shape, shape)
     return plane
 
 
-def _read(path: Path, shape: tuple[int, ...], limits: Limits) -> np.ndarray:
-    values = read_mask(path, limits=limits).array
+def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    values = read_mask(path).array
     _check_shape(path, values.shape, shape)
     return values
 

@@ -15,7 +15,7 @@ from segclf.data.intensity import scale_intensity
 from segclf.data.masks import finding_planes
 from segclf.data.resize import prepared_shape, resize_image, resize_target
 from segclf.data.sample import Sample
-from segclf.io import Limits, Picture, probe, read_image
+from segclf.io import Picture, probe, read_image
 
 MEMORY_SHARE = 0.8
 """Largest share of the free memory that one case may need while it is prepared."""
@@ -35,7 +35,7 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
         ConfigError: The recipe's own settings contradict each other.
     """
     check_feeding(recipe)
-    with about(case):
+    with about(case, limit_s=recipe.image.decode_limit_s):
         _check_memory(case, recipe)
         native, spacing_mm, affine = _read_channels(case, recipe)
         shape = native.shape[1:]
@@ -43,11 +43,8 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
         image = torch.from_numpy(np.ascontiguousarray(native))
         image = scale_intensity(resize_image(image, size), recipe.image)
         named = recipe.mask_values
-        limits = Limits(seconds=recipe.image.decode_limit_s)
         planes = (
-            finding_planes(case, shape, named=named, settings=recipe.segment, limits=limits)
-            if with_target
-            else ()
+            finding_planes(case, shape, named=named, settings=recipe.segment) if with_target else ()
         )
         return Sample(
             image=image,
@@ -71,8 +68,7 @@ def _read_channels(
     case: Case, recipe: Recipe
 ) -> tuple[np.ndarray, tuple[float, ...] | None, np.ndarray | None]:
     """(channel, *space) float32 with the spacing and affine of the first file."""
-    limits = Limits(seconds=recipe.image.decode_limit_s)
-    pictures = [read_image(path, limits=limits) for path in case.images]
+    pictures = [read_image(path) for path in case.images]
     first = pictures[0].array.shape[1:]
     for path, picture in zip(case.images, pictures, strict=True):
         _check_shape(path.name, picture.array.shape[1:], first, recipe.image.spatial_dims)
@@ -134,8 +130,7 @@ def _spacing_mm(case: Case, picture: Picture, recipe: Recipe) -> tuple[float, ..
 
 def _check_memory(case: Case, recipe: Recipe) -> None:
     """Refuse a case whose arrays do not fit the free memory, from the headers alone."""
-    limits = Limits(seconds=recipe.image.decode_limit_s)
-    headers = [probe(path, limits=limits) for path in case.images]
+    headers = [probe(path) for path in case.images]
     n_values = sum(math.prod(header.shape) for header in headers)
     n_bytes = sum(header.n_bytes for header in headers) + 12 * n_values  # float32, and two copies
     n_drawn = sum(source.state is MaskState.DRAWN for source in case.masks)

@@ -15,7 +15,6 @@ from segclf.io.paths import confine, confiner
 from segclf.io.placing import placed_on
 from segclf.io.records import (
     DEFAULT_LIMITS,
-    GUARDED,
     Format,
     Header,
     Limits,
@@ -29,7 +28,6 @@ from segclf.io.soft import read_soft_mask
 __all__ = [
     "DEFAULT_LIMITS",
     "FORMATS",
-    "GUARDED",
     "Format",
     "Header",
     "Limits",

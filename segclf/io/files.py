@@ -13,7 +13,7 @@ from segclf.io.arrays import NPY, NPZ
 from segclf.io.dicom import DICOM
 from segclf.io.dicom_open import is_dicom
 from segclf.io.dicom_series import is_series
-from segclf.io.guard import decode, is_possible
+from segclf.io.guard import decode, is_watched
 from segclf.io.metaimage import METAIMAGE
 from segclf.io.nifti import NIFTI
 from segclf.io.nrrd import NRRD
@@ -51,10 +51,10 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
     Raises:
         CaseError: `missing_file`, `unknown_format`, `too_large` (before memory is taken),
             `truncated`, `unreadable` or `bad_geometry`; more of text headers and of DICOM;
-            `decoder_crash` and `timeout` if `limits.seconds` is given.
+            `decoder_crash` and `timeout` in a block of `time_limit`.
     """
     path = Path(path)
-    if _is_guarded(path, limits):
+    if _is_watched(path):
         return decode("read_image", path, limits)
     return format_of(path).read_image(path, limits)
 
@@ -67,7 +67,7 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
             or values that are not whole numbers.
     """
     path = Path(path)
-    if _is_guarded(path, limits):
+    if _is_watched(path):
         return decode("read_mask", path, limits)
     picture = format_of(path).read_mask(path, limits)
     return Picture(_whole_numbers(picture.array, path), picture.spacing_mm, picture.affine)
@@ -76,7 +76,7 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     """What `read_image` would give, from the header alone; raises as it does."""
     path = Path(path)
-    if _is_guarded(path, limits):
+    if _is_watched(path):
         return decode("probe", path, limits)
     return format_of(path).probe(path, limits)
 
@@ -165,9 +165,9 @@ def suffix_of(path: Path | str) -> str:
     return double if double in FORMATS or double in _plugin_suffixes() else last
 
 
-def _is_guarded(path: Path, limits: Limits) -> bool:
+def _is_watched(path: Path) -> bool:
     """Whether another process decodes; it does not know formats that only this one has added."""
-    if limits.seconds is None or not is_possible():
+    if not is_watched():
         return False
     suffix = suffix_of(path)
     return FORMATS.get(suffix) is _BUILT_IN.get(suffix)

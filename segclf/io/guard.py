@@ -8,40 +8,53 @@ unpickled. Its output is thrown away: native decoders print what headers say.
 """
 
 import atexit
-import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
-import traceback
-import warnings
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segclf.core import errors
+from segclf.io.decoder import GRACE_S, bytes_of, fill, receive, send
 from segclf.io.records import Header, Limits, Picture, bad_file
 
+DECODE_LIMIT_S = 60.0
+"""Time for one file where no recipe says more."""
 START_LIMIT_S = 120
 """Time to start an interpreter and import, on a busy machine."""
-IDLE_S = 60
-"""A decoder that is not asked for so long ends itself."""
-GRACE_S = 5
-"""How much later than the limit a decoder ends itself, if its caller is gone."""
 
+_limit_s: ContextVar[float | None] = ContextVar("limit_s", default=None)
 _idle: list["_Decoder"] = []
 _left: list["_Decoder"] = []
 _lock = threading.Lock()
 
 
-def is_possible() -> bool:
-    """Whether this system can hand a socket to a new process."""
-    return os.name == "posix" and bool(sys.executable)
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Files that are read in the block are decoded in a process of their own, in that time each.
+
+    None decodes in this process, without a limit; so does a system without POSIX sockets.
+    """
+    is_possible = os.name == "posix" and bool(sys.executable)
+    before = _limit_s.set(seconds if is_possible else None)
+    try:
+        yield
+    finally:
+        _limit_s.reset(before)
+
+
+def is_watched() -> bool:
+    """Whether the caller is in a block of `time_limit`."""
+    return _limit_s.get() is not None
 
 
 def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Picture or Header)
@@ -53,22 +66,22 @@ def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Pictu
     Args:
         name: `read_image`, `read_mask` or `probe`.
         path: The file.
-        limits: `seconds` is the time that it may take.
+        limits: Of its size.
 
     Raises:
         CaseError: As the function does; `decoder_crash` and `timeout`.
         StoppedError: No process can be started.
     """
-    request = {"name": name, "path": os.path.abspath(path)}
-    request["limits"] = asdict(replace(limits, seconds=None))
-    seconds = limits.seconds or 0.0
+    request: dict[str, Any] = {"name": name, "path": os.path.abspath(path)}
+    seconds = _limit_s.get() or DECODE_LIMIT_S
+    request |= {"limits": asdict(limits), "seconds": seconds}
     is_fresh = False
     while True:
         decoder = None if is_fresh else _take()
         is_fresh = decoder is None
         decoder = decoder or _Decoder()
         try:
-            answer = decoder.ask(request | {"seconds": seconds}, seconds)
+            answer = decoder.ask(request, seconds)
         except (OSError, EOFError) as lost:
             code = decoder.end()
             if is_fresh:
@@ -88,7 +101,7 @@ class _Decoder:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         self.path, self.socket = list(sys.path), ours
-        start = "from segclf.io.guard import serve; serve"
+        start = "from segclf.io.decoder import serve; serve"
         code = f"import sys; sys.path[:] = {self.path!r}; {start}({theirs.fileno()})"
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         nothing = subprocess.DEVNULL
@@ -99,7 +112,7 @@ class _Decoder:
                     pass_fds=[theirs.fileno()], env=os.environ | threads,
                 )  # fmt: skip
             ours.settimeout(START_LIMIT_S)
-            _receive(ours)
+            receive(ours)
         except (OSError, EOFError) as error:
             ours.close()
             if hasattr(self, "process"):
@@ -114,11 +127,11 @@ class _Decoder:
     def ask(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], list[Any]]:
         """The head of the answer, and its arrays."""
         self.socket.settimeout(seconds)
-        _send(self.socket, request)
-        head = _receive(self.socket)
+        send(self.socket, request)
+        head = receive(self.socket)
         arrays = [_empty(*about) for about in head.get("arrays", ())]
         for array in arrays:
-            _fill(self.socket, _bytes_of(array))
+            fill(self.socket, bytes_of(array))
         return head, arrays
 
     def end(self) -> int | None:
@@ -185,90 +198,8 @@ def _result(head: dict[str, Any], arrays: list[np.ndarray]) -> Any:  # noqa: ANN
     return Header(tuple(head["shape"]), dtype, head["n_bytes"], spacing_mm, affine)
 
 
-def serve(descriptor: int) -> None:
-    """Answer requests until the caller is gone; never returns."""
-    import resource
-
-    from segclf.io import files
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to a whole group; the caller decides
-        signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold pixels and names
-    warnings.simplefilter("ignore")
-    connection = socket.socket(fileno=descriptor)
-    try:
-        _send(connection, {"ready": True})
-        while True:
-            connection.settimeout(IDLE_S)
-            request = _receive(connection)
-            connection.settimeout(None)
-            signal.setitimer(signal.ITIMER_REAL, request["seconds"] + GRACE_S)
-            head, arrays = _answer(getattr(files, request["name"]), request)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            _send(connection, head, arrays)
-            del head, arrays
-    except (OSError, EOFError):
-        os._exit(0)
-
-
-def _answer(function: Any, request: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:  # noqa: ANN401
-    try:
-        found = function(Path(request["path"]), limits=Limits(**request["limits"]))
-    except errors.SegclfError as error:
-        return {"error": [type(error).__name__, error.args, error.__dict__]}, []
-    except OSError as error:
-        return {"system": [error.errno, error.strerror]}, []
-    except Exception as error:  # a mistake of ours: its text may quote the file, its place may not
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}, line {last.lineno}"
-        return {"bug": f"{type(error).__name__} in the decoder, {where}"}, []
-    spacing_mm = None if found.spacing_mm is None else [float(mm) for mm in found.spacing_mm]
-    head: dict[str, Any] = {"spacing_mm": spacing_mm, "has_affine": found.affine is not None}
-    arrays = [] if found.affine is None else [np.asarray(found.affine)]
-    if isinstance(found, Header):
-        head |= {"shape": [int(n) for n in found.shape], "n_bytes": int(found.n_bytes)}
-        head["dtype"] = np.dtype(found.dtype).str
-    else:
-        arrays.insert(0, found.array)
-    arrays = [a if _is_whole(a) else np.ascontiguousarray(a) for a in arrays]
-    head["arrays"] = [(a.shape, a.dtype.str, "C" if a.flags.c_contiguous else "F") for a in arrays]
-    return head, arrays
-
-
-def _is_whole(array: np.ndarray) -> bool:
-    return array.flags.c_contiguous or array.flags.f_contiguous
-
-
 def _empty(shape: list[int], dtype: str, order: Any) -> np.ndarray:  # noqa: ANN401
     return np.empty(shape, np.dtype(dtype), order)
-
-
-def _bytes_of(array: np.ndarray) -> memoryview:
-    """The memory of an array that is whole in either order."""
-    return memoryview(array if array.flags.c_contiguous else array.T).cast("B")
-
-
-def _send(connection: socket.socket, head: dict[str, Any], arrays: Any = ()) -> None:  # noqa: ANN401
-    text = json.dumps(head).encode()
-    connection.sendall(struct.pack("!Q", len(text)) + text)
-    for array in arrays:
-        connection.sendall(_bytes_of(array))
-
-
-def _receive(connection: socket.socket) -> dict[str, Any]:
-    size = bytearray(8)
-    _fill(connection, memoryview(size))
-    text = bytearray(struct.unpack("!Q", size)[0])
-    _fill(connection, memoryview(text))
-    return json.loads(text)
-
-
-def _fill(connection: socket.socket, view: memoryview) -> None:
-    while view:
-        n_read = connection.recv_into(view)
-        if n_read == 0:
-            raise EOFError
-        view = view[n_read:]
 
 
 def _forget() -> None:

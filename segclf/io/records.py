@@ -47,14 +47,9 @@ class Limits:
     """Voxels of a volume; the default is 1024 x 1024 x 1024."""
     n_bytes: int = 4 * 2**30
     """Bytes of the decoded array, all channels."""
-    seconds: float | None = None
-    """Time that decoding may take, in a process of its own (`segclf.io.guard`); None decodes here,
-    where a decoder that crashes or hangs takes the caller with it."""
 
 
 DEFAULT_LIMITS = Limits()
-GUARDED = Limits(seconds=60)
-"""The same, decoded in a process of its own; what stages use where no recipe says more."""
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from segclf.io.files import read_image
-from segclf.io.records import DEFAULT_LIMITS, Limits, Picture, bad_file
+from segclf.io.records import Picture, bad_file
 
 
-def read_soft_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+def read_soft_mask(path: Path) -> Picture:
     """(*space) float32 from 0 to 1: 8- or 16-bit gray over its maximum, or real numbers.
 
     Raises:
         CaseError: As `read_image`; `mask_values` for several channels, another type, or numbers
             beyond 0 to 1.
     """
-    picture = read_image(path, limits=limits)
+    picture = read_image(path)
     values = picture.array
     if len(values) == 1 and values.dtype in (np.uint8, np.uint16):
         soft = values[0] / np.float32(np.iinfo(values.dtype).max)

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from segclf.core.config import Recipe
 from segclf.core.records import Case, MaskState
+from segclf.io.guard import time_limit
 from segclf.manifest.examine import Examined, Job, examine
 from segclf.manifest.parallel import map_threads
 from segclf.manifest.records import CaseTable, Problem
@@ -52,7 +54,7 @@ def check_manifest(
         progress: Called with `{"kind": "check", "step": …, "of": …}` after each case.
     """
     jobs = _jobs(table)
-    function = partial(examine, recipe=table.recipe, findings=table.findings)
+    function = partial(_examine, recipe=table.recipe, findings=table.findings)
     seen: list[Examined] = []
     for examined in map_threads(function, jobs, workers=workers):
         seen.append(examined)
@@ -66,6 +68,11 @@ def check_manifest(
     rank = {"error": 0, "warning": 1, "note": 2}
     problems.sort(key=lambda problem: (rank[problem.severity], problem.row or 0))
     return CheckReport(tuple(problems), summarize_table(table, seen))
+
+
+def _examine(job: Job, recipe: Recipe, findings: Sequence[str]) -> Examined:
+    with time_limit(recipe.image.decode_limit_s):
+        return examine(job, recipe, findings)
 
 
 def _jobs(table: CaseTable) -> list[Job]:

@@ -11,7 +11,7 @@ import numpy as np
 from segclf.core.config import Recipe
 from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskKind, MaskSource, MaskState
-from segclf.io import Limits, Picture, read_image, read_mask, read_soft_mask
+from segclf.io import Picture, read_image, read_mask, read_soft_mask
 from segclf.manifest.kinds import OF_PREDICTIONS
 from segclf.manifest.records import Problem, Severity
 
@@ -51,12 +51,9 @@ class Examined:
 def examine(job: Job, recipe: Recipe, findings: Sequence[str]) -> Examined:
     """Everything that `segclf check` wants to know of one case; no error escapes."""
     notes = _Notes(job.row, job.case.case_id)
-    limits = Limits(seconds=recipe.image.decode_limit_s)
-    image = _examine_images(job.case, limits, notes)
+    image = _examine_images(job.case, notes)
     kinds = {s.path: s for s in job.case.masks if s.path and s.state is MaskState.DRAWN}
-    masks = {
-        path: _examine_mask(path, kinds.get(path), image, limits, notes) for path in job.mask_files
-    }
+    masks = {path: _examine_mask(path, kinds.get(path), image, notes) for path in job.mask_files}
     if image is not None:
         _check_values(job, masks, kinds, recipe, notes)
     areas = _areas(job.case, masks, image)
@@ -107,12 +104,12 @@ class _Notes:
         self.add(field, error.reason, wrong, error.expected, error.fix)
 
 
-def _examine_images(case: Case, limits: Limits, notes: _Notes) -> Picture | None:
+def _examine_images(case: Case, notes: _Notes) -> Picture | None:
     """All channels of a case as one picture; None if they cannot be used together."""
     channels: list[Picture] = []
     for path in case.images:
         try:
-            channels.append(read_image(path, limits=limits))
+            channels.append(read_image(path))
         except CaseError as error:
             notes.add_error("image", error)
     if len(channels) < len(case.images):
@@ -133,12 +130,12 @@ def _examine_images(case: Case, limits: Limits, notes: _Notes) -> Picture | None
 
 
 def _examine_mask(
-    path: Path, source: MaskSource | None, image: Picture | None, limits: Limits, notes: _Notes
+    path: Path, source: MaskSource | None, image: Picture | None, notes: _Notes
 ) -> np.ndarray | None:
     """Its integers; None also for one of probabilities, which has no area."""
     is_soft = source is not None and source.kind is MaskKind.SOFT
     try:
-        mask = (read_soft_mask if is_soft else read_mask)(path, limits=limits)
+        mask = read_soft_mask(path) if is_soft else read_mask(path)
     except CaseError as error:
         notes.add_error("mask", error)
         return None

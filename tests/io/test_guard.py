@@ -15,8 +15,8 @@ from segclf.core.errors import CaseError
 from segclf.io import (
     FORMATS,
     Format,
-    Limits,
     Picture,
+    decoder,
     files,
     guard,
     probe,
@@ -24,8 +24,8 @@ from segclf.io import (
     read_mask,
     write_image,
 )
+from segclf.io.guard import time_limit
 
-WATCHED = Limits(seconds=60)
 HOSTILE = """
 import os, signal, sys, time
 import numpy as np
@@ -63,6 +63,11 @@ CRASH, SLEEP, LEAVE, SPOIL, SUFFER, TALK, SLIP = (
 )
 """
 NAMES = ("crash", "sleep", "leave", "spoil", "suffer", "talk", "slip")
+
+
+def watched(read, path, *, seconds=60):
+    with time_limit(seconds):
+        return read(path)
 
 
 @pytest.fixture
@@ -103,31 +108,37 @@ def test_pixels_and_headers_are_those_that_are_read_here(tmp_path):
     write_image(tmp_path / "c.png", rng.integers(0, 255, (3, 7, 5), dtype=np.uint8))
     write_image(tmp_path / "f.npz", rng.normal(size=(1, 6, 3)), spacing_mm=(0.1, 1 / 3))
     for name in ("v.nii.gz", "m.png", "c.png", "f.npz"):
-        here, there = read_image(tmp_path / name), read_image(tmp_path / name, limits=WATCHED)
+        here, there = read_image(tmp_path / name), watched(read_image, tmp_path / name)
         np.testing.assert_array_equal(there.array, here.array)
         assert there.array.dtype == here.array.dtype
         assert there.array.flags.c_contiguous == here.array.flags.c_contiguous
         assert there.array.flags.writeable
         assert there.spacing_mm == here.spacing_mm
         np.testing.assert_array_equal(there.affine, here.affine)
-        header, other = probe(tmp_path / name), probe(tmp_path / name, limits=WATCHED)
+        header, other = probe(tmp_path / name), watched(probe, tmp_path / name)
         assert (header.shape, header.dtype, header.n_bytes) == (
             other.shape, other.dtype, other.n_bytes,
         )  # fmt: skip
         assert (header.spacing_mm, type(header.shape)) == (other.spacing_mm, type(other.shape))
-    mask = read_mask(tmp_path / "m.png", limits=WATCHED)
+    mask = watched(read_mask, tmp_path / "m.png")
     np.testing.assert_array_equal(mask.array, read_mask(tmp_path / "m.png").array)
 
 
 def test_an_array_in_column_order_comes_in_it():
     array = np.asfortranarray(np.arange(24, dtype=np.int16).reshape(2, 3, 4))
-    head, (sent,) = guard._answer(
+    head, (sent,) = decoder.answer(
         lambda path, limits: Picture(array, None, None), {"path": "x", "limits": {}}
     )
     made = guard._empty(*head["arrays"][0])
-    guard._bytes_of(made)[:] = guard._bytes_of(sent)
+    decoder.bytes_of(made)[:] = decoder.bytes_of(sent)
     np.testing.assert_array_equal(made, array)
     assert made.flags.f_contiguous
+
+
+def test_without_a_limit_files_are_decoded_here(hostile, monkeypatch):
+    monkeypatch.setattr(guard, "_take", lambda: pytest.fail("another process was asked"))
+    with time_limit(60), time_limit(None):
+        assert read_image(hostile / "one.spoil").array.sum() == 4
 
 
 def test_errors_are_those_that_are_raised_here(tmp_path):
@@ -136,7 +147,7 @@ def test_errors_are_those_that_are_raised_here(tmp_path):
         with pytest.raises(CaseError) as here:
             read_image(path)
         with pytest.raises(CaseError) as there:
-            read_image(path, limits=WATCHED)
+            watched(read_image, path)
         assert (str(there.value), there.value.reason) == (str(here.value), here.value.reason)
         assert there.value.__dict__ == here.value.__dict__
 
@@ -144,7 +155,7 @@ def test_errors_are_those_that_are_raised_here(tmp_path):
 def test_a_crash_of_the_decoder_costs_one_file(hostile, picture):
     for name, how in (("crash", "SIGSEGV"), ("leave", "exit code 7")):
         with pytest.raises(CaseError) as caught:
-            read_image(hostile / f"one.{name}", limits=WATCHED)
+            watched(read_image, hostile / f"one.{name}")
         assert caught.value.reason == "decoder_crash"
         assert str(caught.value).splitlines() == [
             f"reading the file crashed the decoder ({how}).",
@@ -152,34 +163,34 @@ def test_a_crash_of_the_decoder_costs_one_file(hostile, picture):
             "  expected: a file that can be decoded",
             "  fix:      export the file again",
         ]
-    assert read_image(picture, limits=WATCHED).array.sum() == 66
+    assert watched(read_image, picture).array.sum() == 66
 
 
 def test_a_decoder_that_hangs_costs_one_file_and_the_limit(hostile, picture):
     began = time.monotonic()
     with pytest.raises(CaseError) as caught:
-        read_image(hostile / "one.sleep", limits=Limits(seconds=0.5))
+        watched(read_image, hostile / "one.sleep", seconds=0.5)
     assert time.monotonic() - began < 60
     assert caught.value.reason == "timeout"
     assert str(caught.value).splitlines()[0] == "decoding took more than 0.5 s."
     assert "raise image.decode_limit_s" in caught.value.fix
-    assert read_image(picture, limits=WATCHED).array.sum() == 66
+    assert watched(read_image, picture).array.sum() == 66
 
 
 def test_a_file_does_not_pay_for_an_earlier_one(hostile):
-    read_image(hostile / "one.spoil", limits=WATCHED)
-    assert read_image(hostile / "one.suffer", limits=WATCHED).array.max() == 2
+    watched(read_image, hostile / "one.spoil")
+    assert watched(read_image, hostile / "one.suffer").array.max() == 2
 
 
 def test_what_a_decoder_prints_or_quotes_is_lost(hostile, capfd):
-    read_image(hostile / "one.talk", limits=WATCHED)
+    watched(read_image, hostile / "one.talk")
     with pytest.raises(RuntimeError, match=r"KeyError in the decoder, hostile.py, line \d+$"):
-        read_image(hostile / "one.slip", limits=WATCHED)
+        watched(read_image, hostile / "one.slip")
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_interrupt_leaves_no_answer_to_the_next_file(hostile, picture):
-    read_image(picture, limits=WATCHED)
+    watched(read_image, picture)
 
     def interrupt(number, frame):
         raise KeyboardInterrupt
@@ -188,16 +199,16 @@ def test_an_interrupt_leaves_no_answer_to_the_next_file(hostile, picture):
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(KeyboardInterrupt):
-            read_image(hostile / "one.sleep", limits=WATCHED)
+            watched(read_image, hostile / "one.sleep")
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert read_image(picture, limits=WATCHED).array.sum() == 66
+    assert watched(read_image, picture).array.sum() == 66
 
 
 def test_a_decoder_that_has_gone_is_replaced(picture):
-    read_image(picture, limits=WATCHED)
+    watched(read_image, picture)
     os.kill(guard._idle[-1].process.pid, signal.SIGKILL)
-    assert read_image(picture, limits=WATCHED).array.sum() == 66
+    assert watched(read_image, picture).array.sum() == 66
 
 
 def test_a_format_of_this_process_alone_is_decoded_here(picture, monkeypatch):
@@ -206,7 +217,7 @@ def test_a_format_of_this_process_alone_is_decoded_here(picture, monkeypatch):
 
     monkeypatch.setitem(FORMATS, ".own", Format("own", own, own, own, None))
     path = picture.rename(picture.with_suffix(".own"))
-    assert read_image(path, limits=WATCHED).array.item() == os.getpid()
+    assert watched(read_image, path).array.item() == os.getpid()
 
 
 def run_script(folder, text):
@@ -222,8 +233,10 @@ def test_a_script_without_a_main_guard_runs_once(picture):
         picture.parent,
         f"""
         from pathlib import Path
-        from segclf.io import Limits, read_image
-        print(read_image(Path({str(picture)!r}), limits=Limits(seconds=60)).array.sum())
+        from segclf.io import read_image
+        from segclf.io.guard import time_limit
+        with time_limit(60):
+            print(read_image(Path({str(picture)!r})).array.sum())
         """,
     )
     assert process.communicate(timeout=120)[0] == "66\n"
@@ -236,8 +249,9 @@ def test_a_decoder_ends_with_its_caller(picture):
         f"""
         import time
         from pathlib import Path
-        from segclf.io import Limits, guard, read_image
-        read_image(Path({str(picture)!r}), limits=Limits(seconds=60))
+        from segclf.io import guard, read_image
+        with guard.time_limit(60):
+            read_image(Path({str(picture)!r}))
         print(guard._idle[0].process.pid, flush=True)
         time.sleep(600)
         """,

@@ -13,7 +13,8 @@ import pandas as pd
 from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskSource
 from segclf.evaluate.inference.intervals import share_interval, wilson
-from segclf.io import GUARDED, read_mask
+from segclf.io import read_mask
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.manifest import CaseTable, patient_labels
 from segclf.manifest.summary import QUANTILES
 from segclf.study.advise.drawn import coarse_masks, drawn_masks, pseudo_masks
@@ -88,6 +89,7 @@ def only(table: CaseTable, keep: Sequence[bool]) -> CaseTable:
     )
 
 
+@time_limit(DECODE_LIMIT_S)
 def area_shares(sources: Sequence[MaskSource]) -> list[float]:
     """Share of the image that each drawn mask covers.
 
@@ -99,7 +101,7 @@ def area_shares(sources: Sequence[MaskSource]) -> list[float]:
     for source in sources:
         assert source.path is not None
         if source.path not in read:
-            read[source.path] = read_mask(source.path, limits=GUARDED).array
+            read[source.path] = read_mask(source.path).array
         values = read[source.path]
         if source.values is not None:
             shares.append(float(np.isin(values, source.values).mean()))

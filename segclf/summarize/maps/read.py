@@ -12,7 +12,6 @@ import numpy as np
 from segclf.core.errors import CaseError
 from segclf.core.records import Case
 from segclf.io import (
-    GUARDED,
     Header,
     Picture,
     bad_file,
@@ -24,6 +23,7 @@ from segclf.io import (
     suffix_of,
     turn_like,
 )
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.summarize.maps.find import CaseFiles
 
 Hold = Literal["auto", "probability", "labels"]
@@ -53,6 +53,7 @@ class CaseMaps:
     spacing_mm: tuple[float, ...] | None
 
 
+@time_limit(DECODE_LIMIT_S)
 def read_maps(folder: Path, files: CaseFiles, case: Case, meaning: Meaning) -> CaseMaps:
     """The maps of one case, checked against the size of its image.
 
@@ -63,7 +64,7 @@ def read_maps(folder: Path, files: CaseFiles, case: Case, meaning: Meaning) -> C
     """
     if files.problem is not None:
         raise files.problem
-    image = probe(case.images[0], limits=GUARDED)
+    image = probe(case.images[0])
     spacing_mm = case.spacing_mm if image.spacing_mm is None else image.spacing_mm
     if files.whole is not None:
         path = confine(files.whole, [folder])
@@ -84,7 +85,7 @@ def _whole(
 ) -> list[np.ndarray]:
     if suffix_of(path) == ".npz" and _is_nnunet(path):
         reference = confine(files.reference, [folder]) if files.reference else case.images[0]
-        size, image = probe(path, limits=GUARDED).shape[1:], probe(case.images[0], limits=GUARDED)
+        size, image = probe(path).shape[1:], probe(case.images[0])
         if math.prod(size) != math.prod(image.shape[1:]):  # before the array is read
             _check_size(path, size, image)
         return class_planes(path, _nnunet(path, reference), meaning)
@@ -96,7 +97,7 @@ def _whole(
             expected="one file, or nnU-Net's array 'probabilities' beside its segmentation",
             fix="keep one of them",
         )
-    return _planes(path, _probe_checked(path, probe(case.images[0], limits=GUARDED)), meaning)
+    return _planes(path, _probe_checked(path, probe(case.images[0])), meaning)
 
 
 def _is_nnunet(path: Path) -> bool:
@@ -119,7 +120,7 @@ def _nnunet(path: Path, reference: Path) -> np.ndarray:
     nnU-Net stores the axes of its reader, (class, z, y, x): the reverse of the file's own axes,
     or of those in RAS+ order with its reorienting reader. A 2D picture is (class, 1, row, column).
     """
-    array = read_image(path, limits=GUARDED).array
+    array = read_image(path).array
     if array.ndim != 4:
         raise bad_file(
             "unreadable",
@@ -134,16 +135,14 @@ def _nnunet(path: Path, reference: Path) -> np.ndarray:
     try:
         return turn_like(reference, stored).array
     except CaseError:
-        if (
-            stored.shape[1:] == probe(reference, limits=GUARDED).shape[1:]
-        ):  # the reorienting reader's RAS+ order
+        if stored.shape[1:] == probe(reference).shape[1:]:  # the reorienting reader's RAS+ order
             return stored
         raise
 
 
 def _probe_checked(path: Path, image: Header) -> Header:
     """The header of a map whose size is the image's, before any pixel is read."""
-    header = probe(path, limits=GUARDED)
+    header = probe(path)
     _check_size(path, header.shape[1:], image)
     return header
 
@@ -152,7 +151,7 @@ def _planes(path: Path, header: Header, meaning: Meaning) -> list[np.ndarray]:
     is_level = suffix_of(path) in RASTER and header.dtype.name in ("uint8", "uint16")
     is_float = header.dtype.kind == "f"
     if meaning.hold == "labels" or (meaning.hold == "auto" and not is_level and not is_float):
-        return label_planes(path, read_mask(path, limits=GUARDED), meaning)
+        return label_planes(path, read_mask(path), meaning)
     if not is_level and not is_float:
         raise bad_file(
             "not_probability",
@@ -161,7 +160,7 @@ def _planes(path: Path, header: Header, meaning: Meaning) -> list[np.ndarray]:
             expected="floats from 0 to 1, or PNG or TIFF of 8 or 16 bits",
             fix="--maps-hold labels if they are masks",
         )
-    return class_planes(path, read_image(path, limits=GUARDED).array, meaning)
+    return class_planes(path, read_image(path).array, meaning)
 
 
 def class_planes(path: Path, array: np.ndarray, meaning: Meaning) -> list[np.ndarray]:
