@@ -182,7 +182,9 @@ def write_canaries(folder):
         mask = np.zeros((32, 32), np.uint8)
         mask[8 : 8 + 9 * label, 10 : 10 + 7 * label] = 1
         image = (rng.integers(0, 90, (32, 32)) + 120 * mask).astype(np.uint8)
-        WRITERS[suffix](folder / f"i{number}{suffix}", image)
+        path = folder / f"i{number}{suffix}"
+        WRITERS[suffix](path, image)
+        assert any(leaks(path.name, text) for text in texts_of(path, path.read_bytes()))
         mask_suffix = suffix if suffix in (".nii", ".nii.gz", ".dcm", ".nrrd") else ".png"
         WRITERS[mask_suffix](folder / f"m{number}{mask_suffix}", mask)
         rows.append([f"c{number}", f"i{number}{suffix}", f"m{number}{mask_suffix}", label,
