@@ -165,14 +165,6 @@ def suffix_of(path: Path | str) -> str:
     return double if double in FORMATS or double in _plugin_suffixes() else last
 
 
-def _is_watched(path: Path) -> bool:
-    """Whether another process decodes; it does not know formats that only this one has added."""
-    if not is_watched():
-        return False
-    suffix = suffix_of(path)
-    return FORMATS.get(suffix) is _BUILT_IN.get(suffix)
-
-
 @lru_cache(maxsize=256)
 def _format_by_suffix(suffix: str) -> Format | None:
     try:
@@ -201,3 +193,11 @@ def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
             fix="threshold a probability map first; resample masks with nearest neighbour",
         )
     return array.astype(np.int32)
+
+
+def _is_watched(path: Path) -> bool:
+    """Whether another process decodes; it does not know formats that only this one has added."""
+    if not is_watched():
+        return False
+    suffix = suffix_of(path)
+    return FORMATS.get(suffix) is _BUILT_IN.get(suffix)

@@ -6,6 +6,7 @@ by coverage.
 
 import csv
 import gzip
+import importlib.util
 import io
 import struct
 import tempfile
@@ -96,6 +97,32 @@ def _csv(rows: list[list[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
+
+
+def rle_input(data: bytes) -> None:
+    """Two bytes of a size, then a code, taken as pairs and as COCO's counts."""
+    from segclf.io.rle import decode_counts, decode_runs
+
+    shape = (data[0] % 64 + 1, data[1] % 64 + 1) if len(data) > 1 else (4, 5)
+    text = data[2:].decode("latin-1")
+    numbers = [int.from_bytes(data[k : k + 4], "little", signed=True) for k in range(2, 90, 4)]
+    calls = [lambda: decode_counts(text, shape, where="x")]
+    calls += [lambda: decode_counts(numbers, shape, where="x")]
+    for relative in (True, False):
+        calls.append(lambda r=relative: decode_runs(text, shape, where="x", relative=r))
+    for call in calls:
+        try:
+            mask = call()
+        except SegclfError as error:
+            str(error)
+        else:
+            assert mask.shape == shape
+
+
+def rle_seeds() -> list[bytes]:
+    """Pairs of both kinds, packed counts, and counts as numbers."""
+    counts = b"".join(n.to_bytes(4, "little") for n in (3, 4, 13))
+    return [b"\x03\x041 2 3 4", b"\x03\x041 1 5 3", b"\x03\x0434=", b"\x03\x04" + counts]
 
 
 def yaml_seeds() -> list[bytes]:
@@ -189,4 +216,6 @@ TARGETS: dict[str, Target] = {
     "metaimage": Target(file_target(".mha"), written(".mha", VOLUME)),
     "npz": Target(file_target(".npz"), written(".npz", GREY)),
 }
-"""Name to target. A decoder of runs (RLE) gets a line here when there is one in `segclf.io`."""
+"""Name to target."""
+if importlib.util.find_spec("segclf.io.rle") is not None:
+    TARGETS["rle"] = Target(rle_input, rle_seeds)

@@ -14,7 +14,6 @@ from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskSource
 from segclf.evaluate.inference.intervals import share_interval, wilson
 from segclf.io import read_mask
-from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.manifest import CaseTable, patient_labels
 from segclf.manifest.summary import QUANTILES
 from segclf.study.advise.drawn import coarse_masks, drawn_masks, pseudo_masks
@@ -89,7 +88,6 @@ def only(table: CaseTable, keep: Sequence[bool]) -> CaseTable:
     )
 
 
-@time_limit(DECODE_LIMIT_S)
 def area_shares(sources: Sequence[MaskSource]) -> list[float]:
     """Share of the image that each drawn mask covers.
 
