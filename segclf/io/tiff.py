@@ -15,6 +15,7 @@ from PIL.ImageFile import _Tile
 
 from segclf.io.raster import mask_plane, without_alpha
 from segclf.io.records import Format, Header, Limits, Picture, bad_file, check_size, decoding
+from segclf.io.tiff_parts import check_parts
 
 TIFFFILE_CODECS = (1, 8, 32773, 32946)
 """Compressions that tifffile decodes by itself: none, deflate and PackBits."""
@@ -124,6 +125,7 @@ def _header(tiff: tifffile.TiffFile, path: Path, limits: Limits) -> Header:
         )
     chunk = (samples, *page.chunks) if page.chunks else (samples, 1, 1)
     check_size(path, chunk[:3], dtype.itemsize, limits)  # a tile may claim more than the picture
+    check_parts(page, path)
     shape = (n_channels, page.imagelength, page.imagewidth)
     dtype = np.dtype(np.uint8) if page.photometric == PALETTE or dtype.kind == "b" else dtype
     return Header(shape, dtype, check_size(path, shape, dtype.itemsize, limits), None, None)
