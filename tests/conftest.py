@@ -62,11 +62,15 @@ def talk(path, limits):
 def slip(path, limits):
     raise KeyError("CANARY")
 
-CRASH, SLEEP, LEAVE, SPOIL, SUFFER, TALK, SLIP = (
-    Format(f.__name__, f, f, f, None) for f in (crash, sleep, leave, spoil, suffer, talk, slip)
+def full(path, limits):
+    raise MemoryError
+
+CRASH, SLEEP, LEAVE, SPOIL, SUFFER, TALK, SLIP, FULL = (
+    Format(f.__name__, f, f, f, None)
+    for f in (crash, sleep, leave, spoil, suffer, talk, slip, full)
 )
 """
-NAMES = ("crash", "sleep", "leave", "spoil", "suffer", "talk", "slip")
+NAMES = ("crash", "sleep", "leave", "spoil", "suffer", "talk", "slip", "full")
 
 
 @pytest.fixture

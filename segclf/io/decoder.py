@@ -55,6 +55,8 @@ def answer(function: Any, request: dict[str, Any]) -> tuple[dict[str, Any], list
         return {"error": [type(error).__name__, error.args, error.__dict__]}, []
     except OSError as error:
         return {"system": [error.errno, error.strerror]}, []
+    except MemoryError:
+        return {"memory": True}, []
     except Exception as error:  # a mistake of ours: its text may quote the file, its place may not
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"

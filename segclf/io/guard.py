@@ -188,6 +188,8 @@ def _result(head: dict[str, Any], arrays: list[np.ndarray]) -> Any:  # noqa: ANN
         raise errors._rebuilt(error, tuple(args), state)  # whole, as between processes
     if "system" in head:
         raise OSError(*head["system"])
+    if "memory" in head:
+        raise MemoryError
     if "bug" in head:
         raise RuntimeError(head["bug"])
     spacing_mm = None if head["spacing_mm"] is None else tuple(head["spacing_mm"])

@@ -128,6 +128,14 @@ def test_what_a_decoder_prints_or_quotes_is_lost(hostile, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_lack_of_memory_and_a_failing_disk_are_told_as_they_are(hostile, tmp_path):
+    with pytest.raises(MemoryError):
+        watched(read_image, hostile / "one.full")
+    with pytest.raises(OSError, match="Is a directory") as caught:
+        guard._result({"system": [21, "Is a directory"]}, [])
+    assert caught.value.strerror == "Is a directory"
+
+
 def test_an_interrupt_leaves_no_answer_to_the_next_file(hostile, picture):
     watched(read_image, picture)
 
