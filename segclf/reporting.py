@@ -22,6 +22,7 @@ from segclf.evaluate import read_evaluation, read_table
 from segclf.evaluate.groups import parse_shortcut
 from segclf.experiment import Experiment
 from segclf.io import read_image
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.predict import predict_maps
 from segclf.report import GalleryItem, ReportContent, pick_errors, planes_of, write_report
 
@@ -191,6 +192,7 @@ def worst_errors(exp: Experiment, on_event: EventSink) -> Iterator[GalleryItem]:
                 yield gallery_item(case, number, row, probability, fit_of[_fold(row)])
 
 
+@time_limit(DECODE_LIMIT_S)
 def gallery_item(
     case: Case, number: int, row: dict[str, Any], probability: np.ndarray, fit: dict[str, Any]
 ) -> GalleryItem:

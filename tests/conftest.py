@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from segclf.io import files, guard
+
 _connect = socket.socket.connect
 
 
@@ -26,3 +28,68 @@ def ctrl_c():
     """Undo what a shell does to jobs in the background: they, and their children, ignore Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+HOSTILE = """
+import os, signal, sys, time
+import numpy as np
+from segclf.io import Format, Picture
+
+seen = []
+
+def crash(path, limits):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def sleep(path, limits):
+    time.sleep(600)
+
+def leave(path, limits):
+    os._exit(7)
+
+def spoil(path, limits):
+    seen.append(path)
+    return Picture(np.ones((1, 2, 2), np.uint8), None, None)
+
+def suffer(path, limits):
+    if seen:
+        os.kill(os.getpid(), signal.SIGABRT)
+    return Picture(np.full((1, 2, 2), 2, np.uint8), None, None)
+
+def talk(path, limits):
+    os.write(1, b"CANARY"), os.write(2, b"CANARY"), print("CANARY", file=sys.stderr)
+    return Picture(np.zeros((1, 2, 2), np.uint8), None, None)
+
+def slip(path, limits):
+    raise KeyError("CANARY")
+
+def full(path, limits):
+    raise MemoryError
+
+CRASH, SLEEP, LEAVE, SPOIL, SUFFER, TALK, SLIP, FULL = (
+    Format(f.__name__, f, f, f, None)
+    for f in (crash, sleep, leave, spoil, suffer, talk, slip, full)
+)
+"""
+NAMES = ("crash", "sleep", "leave", "spoil", "suffer", "talk", "slip", "full")
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch):
+    """An installed package whose readers do what native decoders do on a bad day."""
+    site = tmp_path / "site"
+    about = site / "hostile-1.0.dist-info"
+    about.mkdir(parents=True)
+    (site / "hostile.py").write_text(HOSTILE)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n")
+    lines = [f".{name} = hostile:{name.upper()}" for name in NAMES]
+    (about / "entry_points.txt").write_text("\n".join(["[segclf.formats]", *lines]))
+    monkeypatch.syspath_prepend(site)
+    caches = (files._plugin_suffixes, files._format_by_suffix)
+    for cache in caches:
+        cache.cache_clear()
+    for name in NAMES:
+        (tmp_path / f"one.{name}").write_bytes(b"x")
+    yield tmp_path
+    for cache in caches:
+        cache.cache_clear()
+    guard._end_all()

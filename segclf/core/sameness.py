@@ -17,6 +17,7 @@ SHARED_SETTINGS = (
 """What every training depends on; the same for all networks of a run, so that they compare."""
 WITHOUT_EFFECT = (
     "image.cache_gib",
+    "image.decode_limit_s",
     "train.workers",
     "train.keep_checkpoints",
     "train.checkpoint_every",

@@ -39,6 +39,9 @@ class ImageSettings(Settings):
     """Lower and upper intensity for `intensity: window`."""
     cache_gib: float = Field(default=2.0, ge=0)
     """Prepared cases are kept in memory up to this budget, beyond it on disk in the run."""
+    decode_limit_s: float | None = Field(default=60.0, gt=0)
+    """Time that one file may take to decode, in a process of its own; what crashes it or takes
+    longer is set aside. null decodes without this protection."""
 
 
 class AugmentSettings(Settings):

@@ -1,17 +1,24 @@
 """Errors of a file become errors of its case."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from segclf.core.errors import CaseError
 from segclf.core.records import Case
+from segclf.io.guard import time_limit
 
 
 @contextmanager
-def about(case: Case) -> Iterator[None]:
-    """Name the case in the errors of the block; a lack of memory or a failing disk is one too."""
+def about(case: Case, *, limit_s: float | None = None) -> Iterator[None]:
+    """Name the case in the errors of the block; a lack of memory or a failing disk is one too.
+
+    Args:
+        case: What is read.
+        limit_s: Time for decoding a file, as `time_limit` takes it; None leaves it as it is.
+    """
     try:
-        yield
+        with nullcontext() if limit_s is None else time_limit(limit_s):
+            yield
     except CaseError as error:
         raise CaseError(
             error.reason,

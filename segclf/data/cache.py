@@ -190,7 +190,8 @@ class CaseCache:
     def _made_from(self, case: Case) -> str:
         """A hash of everything that a prepared case depends on."""
         if case.case_id not in self._hashes:
-            settings = self.recipe.image.model_dump(mode="json", exclude={"cache_gib"})
+            exclude = {"cache_gib", "decode_limit_s"}
+            settings = self.recipe.image.model_dump(mode="json", exclude=exclude)
             masks = [
                 [mask.state.value, mask.values, mask.path and _fingerprint(mask.path), *mask.stamp]
                 for mask in case.masks

@@ -36,7 +36,7 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
         ConfigError: The recipe's own settings contradict each other.
     """
     check_feeding(recipe)
-    with about(case):
+    with about(case, limit_s=recipe.image.decode_limit_s):
         _check_memory(case, recipe)
         native, grid = _read_channels(case, recipe)
         shape, spacing_mm = grid.shape, _spacing_mm(case, grid, recipe)

@@ -25,6 +25,8 @@ GEOMETRY_KEYS = ("spatial_dims", "spacing_mm", "affine")
 MAX_CHANNELS = 4  # of an array whose axes are not stated
 HEADER_BYTES = 10_016  # magic, version, length and the 10,000 characters that NumPy accepts
 MAX_DEFLATE_RATIO = 1032
+MAX_MEMBERS = 1000
+"""Arrays in a file; the header of each is looked at."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ def _arrays(path: Path) -> Iterator[dict[str, _Array]]:
         yield {"": _array(partial(open, path, "rb"), os.path.getsize(path), path)}
         return
     with zipfile.ZipFile(path) as archive:
+        if len(archive.infolist()) > MAX_MEMBERS:
+            raise ValueError(f"the file holds {len(archive.infolist())} members")
         yield {
             member.filename.removesuffix(".npy"): _array(
                 partial(archive.open, member),
@@ -158,7 +162,8 @@ def _main(arrays: dict[str, _Array], path: Path) -> _Array:
         raise bad_file(
             "unreadable",
             path,
-            f"it is not clear which array is meant: the file holds {sorted(names)}.",
+            # without their names, which are text of the file
+            f"it is not clear which array is meant: the file holds {len(names)}.",
             expected=f"one array, or one called {', '.join(MAIN_KEYS)}",
             fix="save the picture under the name 'array'",
         )

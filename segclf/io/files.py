@@ -13,6 +13,7 @@ from segclf.io.arrays import NPY, NPZ
 from segclf.io.dicom import DICOM
 from segclf.io.dicom_open import is_dicom
 from segclf.io.dicom_series import is_series
+from segclf.io.guard import decode, is_watched
 from segclf.io.metaimage import METAIMAGE
 from segclf.io.nifti import NIFTI
 from segclf.io.nrrd import NRRD
@@ -41,6 +42,7 @@ FORMATS: dict[str, Format] = {
 }
 """Suffix to format; packages add theirs under the entry-point group `segclf.formats`. DICOM files
 of any other name, and the folder of a series, are known by their content."""
+_BUILT_IN = dict(FORMATS)
 
 
 def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -48,9 +50,12 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 
     Raises:
         CaseError: `missing_file`, `unknown_format`, `too_large` (before memory is taken),
-            `truncated`, `unreadable` or `bad_geometry`; more of text headers and of DICOM.
+            `truncated`, `unreadable` or `bad_geometry`; more of text headers and of DICOM;
+            `decoder_crash` and `timeout` in a block of `time_limit`.
     """
     path = Path(path)
+    if _is_watched(path):
+        return decode("read_image", path, limits)
     return format_of(path).read_image(path, limits)
 
 
@@ -62,6 +67,8 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
             or values that are not whole numbers.
     """
     path = Path(path)
+    if _is_watched(path):
+        return decode("read_mask", path, limits)
     picture = format_of(path).read_mask(path, limits)
     return Picture(_whole_numbers(picture.array, path), picture.spacing_mm, picture.affine)
 
@@ -69,6 +76,8 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     """What `read_image` would give, from the header alone; raises as it does."""
     path = Path(path)
+    if _is_watched(path):
+        return decode("probe", path, limits)
     return format_of(path).probe(path, limits)
 
 
@@ -195,3 +204,11 @@ def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
             fix="threshold a probability map first; resample masks with nearest neighbour",
         )
     return array.astype(np.int32)
+
+
+def _is_watched(path: Path) -> bool:
+    """Whether another process decodes; it does not know formats that only this one has added."""
+    if not is_watched():
+        return False
+    suffix = suffix_of(path)
+    return FORMATS.get(suffix) is _BUILT_IN.get(suffix)

@@ -106,7 +106,8 @@ def check_size(path: Path, shape: tuple[int, ...], itemsize: int, limits: Limits
 def decoding(path: Path, name: str, *, tells: bool = True) -> Iterator[None]:
     """Turn whatever a decoder raises into a CaseError: `truncated` or `unreadable`.
 
-    Without `tells` the decoder's own words are left out: they may quote text of the header.
+    The words of libraries are left out: they may quote text of the header. Without `tells` our own
+    are, too.
     """
     try:
         yield
@@ -122,12 +123,22 @@ def decoding(path: Path, name: str, *, tells: bool = True) -> Iterator[None]:
         ) from None
     except Exception as error:  # hostile bytes make decoders raise anything, from struct to zlib
         text = str(error).lower()
+        words = f": {str(error)[:200]}" if tells and _is_ours(error) else ""
         is_short = isinstance(error, EOFError) or "truncated" in text or "end of file" in text
         raise bad_file(
             "truncated" if is_short else "unreadable",
             path,
             f"the file {'ends early' if is_short else 'cannot be decoded'}: "
-            f"{type(error).__name__}{f': {str(error)[:200]}' if tells else ''}.",
+            f"{type(error).__name__}{words}.",
             expected=f"a whole {name} file",
             fix="copy or export the file again",
         ) from None
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was raised by segclf itself, and not by a library that it called."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    package = str(Path(__file__).parents[1])
+    return place is not None and place.tb_frame.f_code.co_filename.startswith(package)

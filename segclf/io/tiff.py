@@ -19,6 +19,7 @@ from PIL.ImageFile import _Tile
 
 from segclf.io.raster import mask_plane
 from segclf.io.records import Format, Header, Limits, Picture, bad_file, check_size, decoding
+from segclf.io.tiff_parts import check_parts
 from segclf.io.tiff_stack import Stack, stack_of, write_sidecar
 
 TIFFFILE_CODECS = (1, 8, 32773, 32946)
@@ -188,6 +189,7 @@ def _check_page(
     samples = page.samplesperpixel
     chunk = (samples, *page.chunks) if page.chunks else (samples, 1, 1)
     check_size(path, chunk[:3], dtype.itemsize, limits)  # a tile may claim more than the picture
+    check_parts(page, path)
 
 
 def _stacked(

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from segclf.core.config import Recipe
 from segclf.core.records import Case, MaskState
+from segclf.io.guard import time_limit
 from segclf.manifest.examine import Examined, Job, examine
-from segclf.manifest.parallel import map_isolated
+from segclf.manifest.parallel import map_threads
 from segclf.manifest.records import CaseTable, Problem
 from segclf.manifest.split import patient_labels
 from segclf.manifest.summary import summarize_table
@@ -48,13 +50,13 @@ def check_manifest(
 
     Args:
         table: From `read_manifest(strict=False)`, so that rows with problems are reported too.
-        workers: Processes that read files; up to 1 reads here.
+        workers: Files that are read at once, each in a process (`image.decode_limit_s`).
         progress: Called with `{"kind": "check", "step": …, "of": …}` after each case.
     """
     jobs = _jobs(table)
-    function = partial(examine, recipe=table.recipe, findings=table.findings)
+    function = partial(_examine, recipe=table.recipe, findings=table.findings)
     seen: list[Examined] = []
-    for examined in map_isolated(function, jobs, workers=workers, crashed=_crashed):
+    for examined in map_threads(function, jobs, workers=workers):
         seen.append(examined)
         if progress is not None:
             progress({"kind": "check", "step": len(seen), "of": len(jobs)})
@@ -68,6 +70,11 @@ def check_manifest(
     return CheckReport(tuple(problems), summarize_table(table, seen))
 
 
+def _examine(job: Job, recipe: Recipe, findings: Sequence[str]) -> Examined:
+    with time_limit(recipe.image.decode_limit_s):
+        return examine(job, recipe, findings)
+
+
 def _jobs(table: CaseTable) -> list[Job]:
     rows = table.rows or range(2, len(table.cases) + 2)
     files = table.mask_files or [_drawn(case) for case in table.cases]
@@ -77,15 +84,6 @@ def _jobs(table: CaseTable) -> list[Job]:
 def _drawn(case: Case) -> tuple[Any, ...]:
     paths = [s.path for s in case.masks if s.state is MaskState.DRAWN and s.path]
     return tuple(dict.fromkeys(paths))
-
-
-def _crashed(job: Job) -> Examined:
-    problem = Problem(
-        job.row, job.case.case_id, "image", "reading the files of this case crashed the decoder.",
-        "files that can be decoded", "export the image and its masks again",
-        reason="decoder_crash",
-    )  # fmt: skip
-    return Examined((problem,))
 
 
 def _compare_images(

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from segclf.core.errors import CaseError
 from segclf.core.records import Case
 from segclf.data import Sample, read_case, read_truth
 from segclf.data.workers import ordered
+from segclf.io.guard import time_limit
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,7 +61,7 @@ def read_ahead(
     At most as many cases as fit a batch wait to be taken, so memory does not grow with `cases`.
     """
     read = functools.partial(
-        _read, cases=cases, recipe=recipe, n_channels=n_channels, with_truth=with_truth
+        _read_in_time, cases=cases, recipe=recipe, n_channels=n_channels, with_truth=with_truth
     )
     keys = range(len(cases))
     if recipe.predict.workers > 0:
@@ -88,6 +89,11 @@ def in_thread(
                 yield futures.popleft().result()
         while futures:
             yield futures.popleft().result()
+
+
+def _read_in_time(index: int, *, recipe: Recipe, **others: Any) -> Ready | Quarantined:  # noqa: ANN401
+    with time_limit(recipe.image.decode_limit_s):
+        return _read(index, recipe=recipe, **others)
 
 
 def _read(

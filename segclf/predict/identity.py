@@ -42,7 +42,7 @@ def identity_of(card: ModelCard, recipe: Recipe, *, precision: str, fold: int | 
 
 def image_settings(settings: ImageSettings) -> dict[str, Any]:
     """The settings by which files become what the network sees."""
-    return settings.model_dump(mode="json", exclude={"cache_gib"})
+    return settings.model_dump(mode="json", exclude={"cache_gib", "decode_limit_s"})
 
 
 def check_same(folder: Path, identity: Identity) -> None:

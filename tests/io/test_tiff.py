@@ -1,6 +1,8 @@
 """TIFF against Pillow's and tifffile's own writers."""
 
 import json
+import struct
+import time
 
 import numpy as np
 import pytest
@@ -287,3 +289,22 @@ def test_a_tile_larger_than_the_limit_is_refused(tmp_path):
     with pytest.raises(CaseError) as caught:
         read_image(tmp_path / "a.tif")
     assert caught.value.reason in ("too_large", "unreadable")
+
+
+def test_a_tiny_file_that_declares_a_million_strips_is_refused_at_once(tmp_path):
+    """Found by fuzzing: 264 bytes kept a decoder busy for minutes, strip by strip."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((6, 8), np.uint8), rowsperstrip=6, metadata=None)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        entry = tiff.pages[0].tags["ImageLength"].offset
+    struct.pack_into("<HII", data, entry + 2, 4, 1, 6 * 1_400_000)  # one number of 32 bits
+    path.write_bytes(data)
+    for read in (probe, read_image, read_mask):
+        began = time.monotonic()
+        with pytest.raises(
+            CaseError, match="needs 1400000 strips or tiles, the file names 1"
+        ) as found:
+            read(path)
+        assert time.monotonic() - began < 5
+        assert found.value.reason == "truncated"

@@ -12,6 +12,7 @@ from segclf.core.config import load_recipe
 from segclf.core.errors import DataError, UsageError
 from segclf.core.runs import find_run
 from segclf.experiment import Experiment, open_experiment
+from segclf.io.guard import time_limit
 from segclf.manifest import CaseTable, make_split, read_fold_file, read_manifest
 from segclf.study.advise.groups import associations, columns_of, derived_columns, group_sizes
 from segclf.study.advise.look import Progress, describe, look
@@ -82,7 +83,8 @@ def advise(opened: Opened, on_event: Progress | None = None) -> Row:
         opened: From `open_data`.
         on_event: Told the progress.
     """
-    seen = look(opened.table, opened.split, on_event)
+    with time_limit(opened.table.recipe.image.decode_limit_s):
+        seen = look(opened.table, opened.split, on_event)
     findings, columns = describe(seen), columns_of(seen)
     groups, tests = group_sizes(seen, columns), associations(seen, columns)
     numbers: dict[str, Row] = {}

@@ -26,6 +26,7 @@ from segclf.io import (
     suffix_of,
     turn_like,
 )
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.summarize.maps.find import CaseFiles
 
 Hold = Literal["auto", "probability", "labels"]
@@ -55,6 +56,7 @@ class CaseMaps:
     spacing_mm: tuple[float, ...] | None
 
 
+@time_limit(DECODE_LIMIT_S)
 def read_maps(folder: Path, files: CaseFiles, case: Case, meaning: Meaning) -> CaseMaps:
     """The maps of one case, checked against the size of its image.
 
