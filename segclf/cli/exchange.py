@@ -1,0 +1,45 @@
+"""Commands that take data sets of other tools in, and give one back: import, export-dataset."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segclf import options as opt
+from segclf.cli.app import app
+from segclf.console import answer
+from segclf.core.errors import ExitCode
+
+KINDS = (
+    "nnunet, msd, monai, siim, isic, busi, rsna-pneumonia, rsna-spine, coco, medmnist, gandlf, "
+    "folder, imagefolder"
+)
+
+
+@app.command(name="import", epilog="Example: segclf import siim SIIM --out SIIM/manifest.csv")
+def import_command(
+    kind: Annotated[str, typer.Argument(help=f"Layout: {KINDS}.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the data set.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write; the recipe lies beside it.")],
+    table: Annotated[
+        str | None, typer.Option(help="Table or JSON file in SRC, if several could be meant.")
+    ] = None,
+    images: Annotated[str | None, typer.Option(help="Folder of images in SRC.")] = None,
+    masks: Annotated[
+        str | None, typer.Option(help="Folder of masks in SRC, or a pattern: masks/{id}_seg.")
+    ] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """A data set in a known layout to a manifest and a recipe; says what was not mapped."""
+    from segclf.importers import Options, import_data, import_text
+
+    result = import_data(kind, source, out, Options(table, images, masks))
+    train = "train-seg" if result["can_segment"] else "train-clf"
+    then = f"segclf check --config {result['recipe']}"
+    result |= {"next": then}
+    text = (
+        f"{import_text(result)}\nnext: {then}    then: segclf {train} --config {result['recipe']}"
+    )
+    answer(result, text, as_json=as_json)
+    if result["left_out"]:
+        raise typer.Exit(ExitCode.QUARANTINED)
