@@ -136,7 +136,7 @@ def _result(
         "n_patients": int(table.frame["patient_id"].nunique()),
         "columns": mapping.columns,
         "findings": findings,
-        "classes": {c: dict(table.frame[c].value_counts().sort_index()) for c in columns},
+        "classes": {c: dict(sorted(Counter(table.frame[c].dropna()).items())) for c in columns},
         "n_new": len(job.new_rows),
         "new": places.new.name,
         "left_out": [
