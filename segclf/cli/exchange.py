@@ -43,3 +43,26 @@ def import_command(
     answer(result, text, as_json=as_json)
     if result["left_out"]:
         raise typer.Exit(ExitCode.QUARANTINED)
+
+
+@app.command(epilog="Example: segclf export-dataset nnunet --run my_run --out Dataset123_Name")
+def export_dataset(
+    kind: Annotated[str, typer.Argument(help="Layout: nnunet.")],
+    out: Annotated[Path, typer.Option(help="New folder of the data set.")],
+    config: opt.Config = None,
+    manifest: opt.Manifest = None,
+    run: opt.RunName = None,
+    sets: opt.Set = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Name of a channel, such as CT; repeat for more.")
+    ] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """The cases in another tool's layout; with --run its split too. Says what is not carried."""
+    from segclf.importers.export import export_data, export_text
+
+    result = export_data(kind, out, config, manifest, run, tuple(sets or ()), tuple(channel or ()))
+    text = f"{export_text(result)}\nwrote {out}\nnext: {result['next']}"
+    answer(result | {"wrote": out}, text, as_json=as_json)
+    if result["left_out"]:
+        raise typer.Exit(ExitCode.QUARANTINED)

@@ -124,9 +124,7 @@ def _cells(job: Job, row: Row, text: str, meaning: Meaning) -> dict[str, Cell]:
         present = set(np.unique(picture.array).tolist())
         _check_values(present, meaning, text)
     except CaseError as error:
-        job.leave_out(
-            f"{text} of {row['case_id']}", error.reason, f"mask not mapped: {error.wrong}"
-        )
+        job.leave_out(text, error.reason, f"mask not mapped: {error.wrong}")
         return {}
     cells: dict[str, Cell] = {}
     unsure = meaning.ignore in present

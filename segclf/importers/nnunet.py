@@ -24,6 +24,7 @@ from segclf.importers.source import (
 from segclf.io import probe
 
 SPLITS = "splits_final.json"
+COLOUR = (".png", ".bmp", ".tif")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def read_nnunet(job: Job) -> Mapping:
     meaning = named_meaning(found.labels, found.ignore, job)
     if found.version == 1:
         job.notes.append("dataset.json is of nnU-Net version 1 (labels by number, 'modality')")
-    columns = _channel_columns(found.channels)
+    columns = _channel_columns(job, found)
     if found.listed:
         _add_listed(job, found, columns)
     else:
@@ -60,9 +61,9 @@ def read_nnunet(job: Job) -> Mapping:
     split = settle_parts(job)
     if any("fold" in row for row in job.rows):
         split = {"fold": f"the validation parts of {SPLITS}"}
-    named = {
-        column: f"channel {name!r}" for column, name in zip(columns, found.channels, strict=True)
-    }
+    named = dict(zip(columns, (f"channel {name!r}" for name in found.channels), strict=False))
+    if len(columns) < len(found.channels):
+        named = {"image": f"channels {', '.join(found.channels)} in one file"}
     return Mapping(
         {**recipe, **mapping.recipe},
         {
@@ -118,11 +119,16 @@ def _is_whole(value: Any) -> bool:  # noqa: ANN401
     return re.fullmatch(r"\d{1,4}", str(value)) is not None and not isinstance(value, bool)
 
 
-def _channel_columns(channels: tuple[str, ...]) -> list[str]:
-    if len(channels) == 1:
+def _channel_columns(job: Job, found: DatasetJson) -> list[str]:
+    """A column per channel; one for a colour picture, whose file holds all of them."""
+    second = f"_0001{found.ending}"
+    is_colour = found.ending in COLOUR and not any(
+        name.endswith(second) for name in walk(job, "imagesTr", deep=False)
+    )
+    if len(found.channels) == 1 or is_colour:
         return ["image"]
     names: list[str] = []
-    for channel in channels:
+    for channel in found.channels:
         names.append(finding_name(channel, names))
     return [f"image_{name}" for name in names]
 

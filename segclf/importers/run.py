@@ -133,7 +133,7 @@ def _result(
     return {
         "kind": kind,
         "n_cases": len(table.cases),
-        "n_patients": int(table.frame["patient_id"].nunique()),
+        "n_patients": len({case.patient_id for case in table.cases}),
         "columns": mapping.columns,
         "findings": findings,
         "classes": {c: dict(sorted(Counter(table.frame[c].dropna()).items())) for c in columns},

@@ -117,7 +117,7 @@ def write_import(job: Job, mapping: Mapping, places: Places, kind: str) -> list[
     written = [places.manifest, places.recipe]
     rows, side_rows = job.rows, []
     if is_apart:
-        rows, side_rows = _split_made(job.rows)
+        rows, side_rows = _split_made(job.rows, mapping.recipe.get("mask_class"))
     if side_rows:
         recipe["side_tables"] = [places.side.name]
     text = HEADER.format(kind=kind, manifest=places.manifest.name, recipe=places.recipe.name,
@@ -164,8 +164,11 @@ def _text(name: str, cell: Cell, prefix: str, places: Places) -> str:
     return text if NUMBER.fullmatch(text) else guarded(text)
 
 
-def _split_made(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows without made files, and rows of a side table with them and with their kinds."""
+def _split_made(rows: Sequence[Row], mask_class: str | None) -> tuple[list[Row], list[Row]]:
+    """Rows without made files, and rows of a side table with them and with their kinds.
+
+    A class-valued mask belongs to the finding of its row, which a side table has to name.
+    """
     kept, side = [], []
     for row in rows:
         made = {name: cell for name, cell in row.items() if isinstance(cell, Made)}
@@ -176,7 +179,8 @@ def _split_made(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         }
         kept.append({name: cell for name, cell in row.items() if name not in made | kinds})
         if made:
-            side.append({"case_id": row["case_id"], **made, **kinds})
+            own = {f"mask_{row[mask_class]}": made["mask"]} if mask_class else made
+            side.append({"case_id": row["case_id"], **own, **kinds})
     return kept, side
 
 

@@ -63,6 +63,10 @@ def cube(i: int, value: int = 1) -> np.ndarray:
     return mask
 
 
+def two_cubes(i: int) -> np.ndarray:
+    return cube(i) + np.roll(cube(i // 2, 2), 6, axis=0)
+
+
 def save_dicom(path: Path, pixels: np.ndarray, series: str, *, place: float | None = None) -> None:
     made = Dataset()
     made.file_meta = FileMetaDataset()
@@ -99,7 +103,7 @@ def nnunet(root: Path) -> Path:
             save_nifti(root / "imagesTr" / name, volume(i + 100 * channel))
         save_nifti(
             root / "labelsTr" / f"prostate_{i:02d}.nii.gz",
-            cube(i) + cube(i // 2, 2) * (1 - cube(i)),
+            two_cubes(i),
         )
     for channel in (0, 1):
         save_nifti(root / "imagesTs" / f"prostate_90_{channel:04d}.nii.gz", volume(90))
@@ -124,7 +128,7 @@ def msd(root: Path) -> Path:
     })  # fmt: skip
     for i, name in enumerate(names):
         save_nifti(root / "imagesTr" / name, volume(i))
-        save_nifti(root / "labelsTr" / name, cube(i) + cube(i // 2, 2) * (1 - cube(i)))
+        save_nifti(root / "labelsTr" / name, two_cubes(i))
     save_nifti(root / "imagesTs/hippocampus_900.nii.gz", volume(900))
     return root
 
@@ -206,7 +210,7 @@ def busi(root: Path) -> Path:
     Al-Dhabyani et al. 2020, https://doi.org/10.1016/j.dib.2019.104863
     """
     base = root / "Dataset_BUSI_with_GT"
-    for i in range(3 * 8):
+    for i in range(3 * 12):
         name = ("benign", "malignant", "normal")[i % 3]
         path = base / name / f"{name} ({i // 3 + 1}).png"
         save_png(path, np.stack([picture(i)] * 3, axis=-1))
@@ -301,7 +305,8 @@ def medmnist(root: Path) -> Path:
     """
     arrays = {}
     for part, n in (("train", 12), ("val", 8), ("test", 8)):
-        arrays[f"{part}_images"] = np.stack([picture(i)[:28, :28] for i in range(n)])
+        draw = np.random.default_rng(n + len(part))
+        arrays[f"{part}_images"] = draw.integers(0, 200, (n, 28, 28)).astype(np.uint8)
         arrays[f"{part}_labels"] = (np.arange(n) % 2)[:, None].astype(np.uint8)
     root.mkdir(parents=True)
     np.savez(root / "pneumoniamnist.npz", **arrays)

@@ -16,12 +16,12 @@ from segclf.stages import predicted_folders
 TINY = (
     "train.steps=2", "train.batch_size=4", "train.validate_every=2", "train.warmup_steps=1",
     "train.checkpoint_every=2", "train.precision=fp32", "network.name=monai_unet",
-    "network.options={channels: [4, 8], strides: [2], num_res_units: 0}",
+    "split.val_fraction=0.5", "network.options={channels: [8, 8], strides: [2], num_res_units: 0}",
 )  # fmt: skip
 BY_CLASS = {"imagefolder", "medmnist"}
 """Kinds without masks: a classifier is trained."""
 LABELS = {
-    "busi": {"malignant": (8, 16, 0), "benign": (8, 16, 0)},
+    "busi": {"malignant": (12, 24, 0), "benign": (12, 24, 0)},
     "coco": {"lung_nodule": (10, 10, 0)},
     "folder": {"target": (10, 10, 0)},
     "gandlf": {"target": (10, 10, 0)},
