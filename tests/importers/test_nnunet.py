@@ -158,9 +158,8 @@ def test_what_is_not_known_is_ignored_there_and_not_known_here(tmp_path):
         kind = "uncertain" if i == 3 else "box" if i == 7 else ""
         mask_b = "" if i in (3, 5, 7) else f"b{i}.png"
         label_b = "0" if i == 3 else ""
-    labels = {"0": "background", "1": "PZ", "2": "T Z"}
-    data = {"modality": {"0": "T2", "1": "ADC"}, "labels": labels}
-                    f"{i % 2},{label_b}")  # fmt: skip
+        masks = "," if i == 6 else f"a{i}.png,{mask_b}"
+        rows.append(f"c{i},i{i}.png,{masks},{kind},{i % 2},{label_b}")
     write_set(folder, rows, "findings: [a, b]\n")
     result, out = there_and_back(folder, tmp_path)
     data = json.loads((out / "dataset.json").read_text())
