@@ -16,8 +16,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +25,16 @@ import pandas as pd
 
 from segclf.core.atomic import write_json, write_text
 from segclf.core.errors import CaseError, DataError, UsageError
-from segclf.core.records import Case, MaskKind, MaskSource, MaskState
+from segclf.core.records import Case, MaskState
 from segclf.core.text import guarded
+from segclf.importers.nnunet_codes import Export, code_map, is_usable, labels_of
+from segclf.importers.nnunet_files import common_channels, common_ending, write_case
 from segclf.importers.record import LeftOut
-from segclf.io import Picture, placed_on, probe, read_image, read_mask, write_image, write_mask
 from segclf.manifest import CaseTable, cases_of
 
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-UNKNOWN = -1
-"""Code of a pixel of which a finding is not known; else a bit per finding."""
 MAX_FINDINGS = 30
-UNCERTAIN = 2
-
-
-@dataclass
-class Export:
-    """One export while it runs."""
-
-    folder: Path
-    findings: tuple[str, ...]
-    names: dict[str, str] = field(default_factory=dict)
-    """Case id to the name of its files."""
-    left_out: list[LeftOut] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+MAX_LABELS = 256
 
 
 def export_nnunet(
@@ -109,8 +95,9 @@ def export_text(result: dict[str, Any]) -> str:
 def _write(
     export: Export, table: CaseTable, split: pd.DataFrame | None, channels: Sequence[str]
 ) -> dict[str, Any]:
+    taken: set[str] = set()
     for case in table.cases:
-        export.names[case.case_id] = _file_name(case.case_id, set(export.names.values()))
+        export.names[case.case_id] = _file_name(case.case_id, taken)
     codes = _codes(export, table.cases)
     training, test = _parts(export, table, split, codes)
     if not training:
@@ -120,13 +107,20 @@ def _write(
             expected="masks that are drawn, or empty by their label",
             fix="draw some, or look at segclf check",
         )
-    labels, values, regions = _labels(export, codes.values())
-    ending = _ending([*training, *test])
-    n_channels = _check_channels(export, [*training, *test], ending)
+    labels, values, regions = labels_of(export, codes.values())
+    if len(values) > MAX_LABELS:
+        raise DataError(
+            f"the findings overlap in {len(values) - 1} ways.",
+            where=f"findings {', '.join(export.findings)}",
+            expected=f"at most {MAX_LABELS - 1} labels",
+            fix="export fewer findings at a time",
+        )
+    ending = common_ending([*training, *test])
+    n_channels = common_channels([*training, *test])
     written: dict[str, list[str]] = {"Tr": [], "Ts": []}
     for where, cases in (("Tr", training), ("Ts", test)):
         for case in cases:
-            if _write_case(export, case, where, values, ending, n_channels, case.case_id in codes):
+            if write_case(export, case, where, values, ending, n_channels, case.case_id in codes):
                 written[where].append(case.case_id)
     data = {
         "channel_names": _channel_names(export, table, n_channels, channels),
@@ -155,9 +149,10 @@ def _file_name(case_id: str, taken: set[str]) -> str:
     name = case_id if SAFE.fullmatch(case_id) else re.sub(r"[^A-Za-z0-9_.-]+", "_", case_id)[:80]
     name = name.strip("._-") or "case"
     number, unique = 1, name
-    while unique.lower() in {each.lower() for each in taken}:
+    while unique.lower() in taken:
         number += 1
         unique = f"{name}_v{number}"
+    taken.add(unique.lower())
     return unique
 
 
@@ -165,49 +160,12 @@ def _codes(export: Export, cases: Sequence[Case]) -> dict[str, set[int]]:
     """Which combinations of findings each case's mask holds; cases without any mask are absent."""
     codes: dict[str, set[int]] = {}
     for case in cases:
-        if not any(_is_usable(mask) for mask in case.masks):
+        if not any(is_usable(mask) for mask in case.masks):
             continue
         try:
-            codes[case.case_id] = {int(code) for code in np.unique(_code_map(case))}
+            codes[case.case_id] = {int(code) for code in np.unique(code_map(case))}
         except CaseError as error:
-            export.left_out.append(LeftOut(error.where, error.reason, error.wrong.rstrip(".")))
-    return codes
-
-
-def _is_usable(mask: MaskSource) -> bool:
-    kinds = (MaskKind.FULL, MaskKind.UNCERTAIN)
-    return mask.state is not MaskState.UNKNOWN and mask.kind in kinds and not mask.is_pseudo
-
-
-def _code_map(case: Case) -> np.ndarray:
-    """(*space) codes of the findings at each pixel of the image.
-
-    Raises:
-        CaseError: A file cannot be read, or the mask does not lie on the image.
-    """
-    image = probe(case.images[0])
-    space = image.shape[1:]
-    codes = np.zeros(space, dtype=np.int64)
-    is_unknown = np.zeros(space, dtype=bool)
-    for k, source in enumerate(case.masks):
-        if not _is_usable(source):
-            is_unknown[:] = True
-        elif source.state is MaskState.DRAWN and source.path is not None:
-            values = placed_on(read_mask(source.path), image).array
-            if values.shape != space:
-                raise CaseError(
-                    "shape_mismatch",
-                    f"the mask has shape {values.shape}, the image {space}.",
-                    where=f"mask {source.path.name}",
-                    expected="a mask on the grid of its image",
-                    fix="export the mask at the size of the image",
-                )
-            if source.kind is MaskKind.UNCERTAIN:
-                is_unknown |= values == UNCERTAIN
-                values = values == 1
-            is_in = values > 0 if source.values is None else np.isin(values, source.values)
-            codes |= is_in.astype(np.int64) << k
-    codes[is_unknown & (codes == 0)] = UNKNOWN
+            export.left_out.append(LeftOut(case.case_id, error.reason, error.wrong.rstrip(".")))
     return codes
 
 
@@ -225,139 +183,6 @@ def _parts(
     if n_unlabelled:
         export.notes.append(f"{n_unlabelled} cases whose masks are not known are in imagesTs")
     return training, [c for c in test if c.case_id not in failed]
-
-
-def _labels(
-    export: Export,
-    codes: Sequence[set[int]] | Any,  # noqa: ANN401
-) -> tuple[dict[str, Any], dict[int, int], list[int]]:
-    """Labels of dataset.json, code to pixel value, and the order of regions ([] without them)."""
-    present: set[int] = set().union(*codes) - {0}
-    has_unknown = UNKNOWN in present
-    present -= {UNKNOWN}
-    bits = {1 << k: name for k, name in enumerate(export.findings)}
-    if present <= set(bits):
-        values = {0: 0, **{bit: k + 1 for k, bit in enumerate(bits)}}
-        labels: dict[str, Any] = {name: values[bit] for bit, name in bits.items()}
-        order: list[int] = []
-    else:
-        ordered = sorted(present, key=lambda code: (code.bit_count(), code))
-        values = {0: 0, **{code: k + 1 for k, code in enumerate(ordered)}}
-        of_finding = {n: [c for c in ordered if c & bit] for bit, n in bits.items()}
-        # encompassing regions first: those in most combinations
-        sizes = sorted((n for n in of_finding if of_finding[n]), key=lambda n: -len(of_finding[n]))
-        labels = {n: [values[c] for c in of_finding[n]] for n in sizes}
-        order = _region_order([of_finding[n] for n in sizes], values)
-        missing = [name for name, found in of_finding.items() if not found]
-        if missing:
-            export.notes.append(f"no case has {', '.join(missing)}: not among the regions")
-        export.notes.append("findings overlap: they are written as regions")
-        if len(present) > len(order):
-            export.notes.append(
-                "nnU-Net's own maps of integers cannot show every overlap of these regions; "
-                "predict with --save_probabilities"
-            )
-    if has_unknown:
-        values[UNKNOWN] = len(values)
-        labels["ignore"] = values[UNKNOWN]
-    return labels, values, order
-
-
-def _region_order(regions: Sequence[Sequence[int]], values: dict[int, int]) -> list[int]:
-    """The label that stands for each region: its combination of fewest findings not yet taken."""
-    order: list[int] = []
-    for codes in regions:
-        free = [values[code] for code in codes if values[code] not in order]
-        order.append(free[0] if free else values[codes[0]])
-    return order
-
-
-def _ending(cases: Sequence[Case]) -> str:
-    """`.png` if every image is a plain picture, else `.nii.gz`."""
-    for case in cases:
-        for path in case.images:
-            try:
-                header = probe(path)
-            except CaseError:
-                continue
-            is_picture = len(header.shape) == 3 and header.shape[0] in (1, 3)
-            is_plain = header.spacing_mm is None and case.spacing_mm is None
-            allowed = (np.uint8, np.uint16) if header.shape[0] == 1 else (np.uint8,)
-            if not is_picture or not is_plain or header.dtype not in allowed:
-                return ".nii.gz"
-    return ".png"
-
-
-def _check_channels(export: Export, cases: Sequence[Case], ending: str) -> int:
-    """Number of channels, which nnU-Net wants to be the same in all cases."""
-    counts: dict[int, int] = {}
-    for case in cases:
-        try:
-            n = sum(probe(path).shape[0] for path in case.images)
-        except CaseError:
-            continue
-        counts[n] = counts.get(n, 0) + 1
-    if not counts:
-        return 1
-    return max(counts, key=lambda n: counts[n])
-
-
-def _write_case(
-    export: Export, case: Case, where: str, values: dict[int, int], ending: str, n_channels: int,
-    has_mask: bool,
-) -> bool:  # fmt: skip
-    """Images and label map of one case; False, with the reason kept, if it cannot be written."""
-    name = export.names[case.case_id]
-    made: list[Path] = []
-    try:
-        pictures = [read_image(path) for path in case.images]
-        if sum(len(p.array) for p in pictures) != n_channels:
-            raise CaseError(
-                "channels", f"it has {sum(len(p.array) for p in pictures)} channels.",
-                where=case.case_id, expected=f"{n_channels} channels", fix="leave the case out",
-            )  # fmt: skip
-        spacing = pictures[0].spacing_mm or case.spacing_mm
-        affine = pictures[0].affine
-        for k, array in enumerate(_files(pictures, ending)):
-            made.append(export.folder / f"images{where}" / f"{name}_{k:04d}{ending}")
-            _save(made[-1], array, spacing, affine, ending)
-        if has_mask:
-            codes, inverse = np.unique(_code_map(case), return_inverse=True)
-            labels = np.array([values[int(code)] for code in codes], dtype=np.uint8)[inverse]
-            made.append(export.folder / f"labels{where}" / f"{name}{ending}")
-            made[-1].parent.mkdir(exist_ok=True)
-            if ending == ".png":
-                write_mask(made[-1], labels)
-            else:
-                write_mask(made[-1], labels, spacing_mm=spacing, affine=affine)
-    except (CaseError, ValueError) as error:
-        for path in made:
-            path.unlink(missing_ok=True)
-        reason = error.reason if isinstance(error, CaseError) else "format"
-        why = error.wrong if isinstance(error, CaseError) else str(error)
-        export.left_out.append(LeftOut(case.case_id, reason, why.rstrip(".")))
-        return False
-    return True
-
-
-def _files(pictures: Sequence[Picture], ending: str) -> Iterator[np.ndarray]:
-    """(channel, *space) of each file: one channel, but for a colour picture as PNG."""
-    for picture in pictures:
-        if ending == ".png" and len(picture.array) == 3:
-            yield picture.array
-        else:
-            yield from (channel[None] for channel in picture.array)
-
-
-def _save(
-    path: Path, array: np.ndarray, spacing: tuple[float, ...] | None, affine: np.ndarray | None,
-    ending: str,
-) -> None:  # fmt: skip
-    path.parent.mkdir(exist_ok=True)
-    if ending == ".png":
-        write_image(path, array)
-    else:
-        write_image(path, array, spacing_mm=spacing, affine=affine)
 
 
 def _channel_names(
@@ -421,7 +246,7 @@ def _not_carried(table: CaseTable, codes: dict[str, set[int]]) -> list[str]:
     if table.has_patients:
         lost.append("patient_id (nnU-Net's own folds would divide patients: use splits_final.json)")
     coarse = sum(
-        source.state is MaskState.DRAWN and not _is_usable(source)
+        source.state is MaskState.DRAWN and not is_usable(source)
         for case in table.cases
         for source in case.masks
     )
