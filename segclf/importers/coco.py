@@ -109,7 +109,7 @@ def _add_images(
     of_image: dict[Any, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     for number, item in enumerate(data["annotations"]):
         where = f"{name}, annotations[{number}]"
-        if not isinstance(item, dict) or item.get("category_id") not in categories:
+        if not isinstance(item, dict) or _key(item.get("category_id")) not in categories:
             job.leave_out(where, "bad_item", "it names no category of the file")
         else:
             of_image[_key(item.get("image_id"))].append((where, item))

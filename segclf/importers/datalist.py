@@ -11,10 +11,10 @@ from typing import Any
 
 from segclf.importers.labels import (
     Meaning,
+    image_settings,
     map_labels,
     meaning_of_maps,
     named_meaning,
-    spatial_dims,
 )
 from segclf.importers.metadata import metadata_names, roles_of
 from segclf.importers.nnunet import parse_dataset_json
@@ -30,7 +30,6 @@ from segclf.importers.source import (
     unusable,
     walk,
 )
-from segclf.io import probe
 
 PARTS = {
     "training": "train",
@@ -71,8 +70,7 @@ def _read(job: Job, name: str) -> Mapping:
         _add(job, where, part, item, channels, names)
     if not job.rows:
         return Mapping({}, {})
-    first = next(str(cell) for key, cell in job.rows[0].items() if key.startswith("image"))
-    recipe = spatial_dims(job, probe(job.source / first))
+    recipe = image_settings(job)
     mapping = _class_labels(job) or map_labels(job, _meaning(job, data))
     came = {"fold": "key fold"} if _keep_folds(job, has_folds) else settle_parts(job)
     roles = roles_of(names.values())

@@ -11,11 +11,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from segclf.core.errors import CaseError, UsageError
-from segclf.importers.labels import map_labels, meaning_of_maps, settle_labels, spatial_dims
+from segclf.importers.labels import image_settings, map_labels, meaning_of_maps, settle_labels
 from segclf.importers.made import write_made_mask
 from segclf.importers.record import Cell, Job, Mapping, Row
 from segclf.importers.source import case_row, finding_name, folders, image_files, stem, unusable
-from segclf.io import Picture, probe, read_mask
+from segclf.io import Picture, read_mask
 
 IMAGES = ("images", "image", "imgs", "img")
 MASKS = ("masks", "mask", "labels", "label", "segmentations", "annotations")
@@ -50,7 +50,7 @@ def read_folder(job: Job) -> Mapping:
     columns = {"case_id": f"name in {images}", "image": f"{images}/"}
     if not job.rows:
         return Mapping({}, columns)
-    recipe = spatial_dims(job, probe(job.source / str(job.rows[0]["image"])))
+    recipe = image_settings(job)
     is_one_map = len(masks) == 1 and all(len(p) <= 1 for _, files in given for p in files.values())
     if is_one_map:
         for row, files in given:

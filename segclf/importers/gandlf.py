@@ -6,11 +6,10 @@ there; those that lie in SRC are used.
 
 import re
 
-from segclf.importers.labels import map_labels, meaning_of_maps, spatial_dims
+from segclf.importers.labels import image_settings, map_labels, meaning_of_maps
 from segclf.importers.metadata import metadata_names, roles_of
 from segclf.importers.record import Job, Mapping, Row
 from segclf.importers.source import case_row, mask_text, pick, read_table, stem, unusable, walk
-from segclf.io import probe
 from segclf.manifest.cells import NUMBER
 from segclf.manifest.sources import Texts
 
@@ -42,7 +41,7 @@ def read_gandlf(job: Job) -> Mapping:
     columns = {"case_id": subject or "name of the first file"}
     columns |= dict(zip(_columns(len(channels)), channels, strict=True))
     columns |= {"patient_id": subject} if subject else {}
-    recipe = spatial_dims(job, probe(job.source / str(job.rows[0][_columns(len(channels))[0]])))
+    recipe = image_settings(job)
     predicted = _predicted(job, values, has_masks=mask is not None) if value else Mapping({}, {})
     mapping = map_labels(job, meaning_of_maps(job)) if mask else Mapping({}, {})
     columns |= mapping.columns | predicted.columns

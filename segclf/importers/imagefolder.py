@@ -4,11 +4,11 @@ Source: pytorch.org/vision, `torchvision.datasets.ImageFolder`: root/dog/xxx.png
 root/cat/nsdf3/asd932_.png; with parts, root/train/dog/xxx.png.
 """
 
-from segclf.importers.labels import spatial_dims
+from segclf.importers.labels import image_settings
 from segclf.importers.parts import settle_parts
 from segclf.importers.record import Job, Mapping
 from segclf.importers.source import case_row, folders, image_files, stem, unusable, walk
-from segclf.io import FORMATS, probe, suffix_of
+from segclf.io import FORMATS, suffix_of
 
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val",
          "validation": "val", "test": "test", "testing": "test"}  # fmt: skip
@@ -48,7 +48,7 @@ def read_imagefolder(job: Job) -> Mapping:
         )
     if not job.rows:
         return Mapping({}, {})
-    recipe = spatial_dims(job, probe(job.source / str(job.rows[0]["image"])))
+    recipe = image_settings(job)
     recipe["classify"] = {"head": "softmax", "targets": ["label"]}
     columns = {"case_id": "class and name of the file", "image": "the files",
                "class_label": "name of the folder"}  # fmt: skip

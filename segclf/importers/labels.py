@@ -14,9 +14,8 @@ import numpy as np
 from segclf.core.errors import CaseError
 from segclf.importers.made import write_made_mask
 from segclf.importers.record import Cell, Job, Mapping, Row
-from segclf.importers.source import finding_name
-from segclf.io import Picture, read_mask
-from segclf.io.records import Header
+from segclf.importers.source import finding_name, unusable
+from segclf.io import Picture, probe, read_mask
 
 UNCERTAIN = 2
 """What a file of kind `uncertain` holds where nothing is known."""
@@ -107,15 +106,32 @@ def named_meaning(names: dict[str, tuple[int, ...]], ignore: int | None, job: Jo
         if name != text:
             job.notes.append(f"the label {text!r} is the finding {name}")
         values[name] = pixels
+    if not values:
+        raise unusable(
+            job.source.name,
+            "the labels name nothing but background.",
+            expected="a label above 0",
+        )
     return Meaning(values, ignore)
 
 
-def spatial_dims(job: Job, probe_first: Header) -> dict[str, Any]:
-    """The recipe's image settings for pictures or volumes like this one."""
-    n_dims = len(probe_first.shape) - 1
-    return {"image": {"spatial_dims": n_dims}} | (
-        {"network": {"name": "segresnet"}} if n_dims == 3 else {}
-    )
+def image_settings(job: Job) -> dict[str, Any]:
+    """The recipe's settings for pictures or volumes, by the first image that can be read.
+
+    Raises:
+        DataError: None can.
+    """
+    first = ""
+    for row in job.rows:
+        path = next(str(cell) for name, cell in row.items() if name.startswith("image"))
+        try:
+            n_dims = len(probe(job.source / path).shape) - 1
+        except CaseError as error:
+            first = first or f"{path}: {error.wrong}"
+            continue
+        volumes = {"network": {"name": "segresnet"}} if n_dims == 3 else {}
+        return {"image": {"spatial_dims": n_dims}, **volumes}
+    raise unusable(job.source.name, f"no image can be read. {first}", expected="images")
 
 
 def _cells(job: Job, row: Row, text: str, meaning: Meaning) -> dict[str, Cell]:

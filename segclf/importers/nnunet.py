@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segclf.core.errors import CaseError
-from segclf.importers.labels import map_labels, named_meaning, spatial_dims
+from segclf.importers.labels import image_settings, map_labels, named_meaning
 from segclf.importers.parts import settle_parts
 from segclf.importers.record import Job, Mapping
 from segclf.importers.source import (
@@ -21,7 +21,6 @@ from segclf.importers.source import (
     unusable,
     walk,
 )
-from segclf.io import probe
 
 SPLITS = "splits_final.json"
 COLOUR = (".png", ".bmp", ".tif")
@@ -53,10 +52,9 @@ def read_nnunet(job: Job) -> Mapping:
         _add_folder(job, "Tr", found.ending, columns, part="train")
         _add_folder(job, "Ts", found.ending, columns, part="test")
     _add_splits(job)
-    first = next((str(row[columns[0]]) for row in job.rows), None)
-    if first is None:
+    if not job.rows:
         return Mapping({}, {})
-    recipe = spatial_dims(job, probe(job.source / first))
+    recipe = image_settings(job)
     mapping = map_labels(job, meaning)
     split = settle_parts(job)
     if any("fold" in row for row in job.rows):

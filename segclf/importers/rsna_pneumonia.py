@@ -11,7 +11,7 @@ import numpy as np
 from segclf.core.errors import CaseError
 from segclf.importers.made import write_made_mask
 from segclf.importers.record import Job, Mapping, Row
-from segclf.importers.source import case_row, image_files, read_table, stem, unusable, walk
+from segclf.importers.source import by_stem, case_row, read_table, unusable, walk
 from segclf.io import Picture, probe
 from segclf.manifest.cells import NUMBER
 
@@ -36,7 +36,7 @@ def read_rsna_pneumonia(job: Job) -> Mapping:
             f"its columns are {', '.join(texts.columns)}.",
             expected=f"patientId, {', '.join(BOX)}, Target",
         )
-    files = {stem(path): path for path in image_files(job)}
+    files = by_stem(job)
     kinds = _classes(job)
     given: dict[str, list[int]] = {}
     for index, patient in enumerate(texts.columns["patientId"]):

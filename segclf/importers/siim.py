@@ -9,7 +9,7 @@ import numpy as np
 from segclf.core.errors import CaseError
 from segclf.importers.made import write_made_mask
 from segclf.importers.record import Job, Mapping, Row
-from segclf.importers.source import case_row, image_files, pick, read_table, stem, unusable, walk
+from segclf.importers.source import by_stem, case_row, pick, read_table, unusable, walk
 from segclf.io import Picture, probe
 from segclf.io.rle import decode_runs
 
@@ -28,7 +28,7 @@ def read_siim(job: Job) -> Mapping:
             f"its columns are {', '.join(texts.columns)}.",
             expected=f"the columns {' and '.join(HEADERS)}",
         )
-    files = {stem(path): path for path in image_files(job)}
+    files = by_stem(job)
     codes: dict[str, list[tuple[int, str]]] = {}
     for number, image, code in zip(
         texts.rows, *(texts.columns[header] for header in HEADERS), strict=True

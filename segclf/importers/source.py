@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,17 @@ def folders(job: Job, folder: str = "") -> list[str]:
     return sorted(name for name in found if not name.startswith((".", "__MACOSX")))
 
 
+def by_stem(job: Job) -> dict[str, str]:
+    """Name to picture file; of several with one name the first, and the others are said."""
+    files: dict[str, str] = {}
+    for path in image_files(job):
+        if stem(path) in files:
+            job.leave_out(path, "double", f"{files[stem(path)]} has the same name")
+        else:
+            files[stem(path)] = path
+    return files
+
+
 def stem(name: str) -> str:
     """The name of a file without folders and without the suffix of its format."""
     base = name.rpartition("/")[2]
@@ -80,7 +92,7 @@ def inside(job: Job, text: str) -> str:
 
 def new_id(job: Job, wanted: str) -> str:
     """`wanted` as a case id that no other case has; a second one gets the ending _2."""
-    text = visible(wanted).strip() or "case"
+    text = unicodedata.normalize("NFC", visible(wanted)).strip() or "case"
     number, unique = 1, text
     while unique in job.ids:
         number += 1

