@@ -357,6 +357,38 @@ def test_headers_that_would_play_a_part_are_renamed(tree, tmp_path):
     assert any("'image_quality' is called 'meta_image_quality'" in note for note in result["notes"])
 
 
+def test_a_set_without_a_validation_part_gets_a_fifth_of_its_training_patients(tmp_path):
+    source = tmp_path / "set"
+    for k in range(60):
+        part, name = ("train" if k < 40 else "test"), ("sick" if k % 2 else "well")
+        path = source / part / name / f"{k:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), k, np.uint8)).save(path)
+    result = import_data("imagefolder", source, tmp_path / "manifest.csv")
+    frame = pd.read_csv(tmp_path / "manifest.csv")
+    assert frame["split"].value_counts().to_dict() == {"train": 32, "val": 8, "test": 20}
+    assert frame.loc[frame["image"].str.startswith("test/"), "split"].eq("test").all()
+    assert any("8 training cases (a fifth" in note for note in result["notes"])
+    for path in (source / "test").rglob("*.png"):
+        path.unlink()
+    result = import_data("imagefolder", source, tmp_path / "one.csv")
+    assert "split" not in pd.read_csv(tmp_path / "one.csv")
+    assert any("no split column (40 train)" in note for note in result["notes"])
+
+
+def test_an_unreadable_image_or_mask_costs_one_case(tree, tmp_path):
+    source = tree("folder")
+    (source / "images/cju000.png").write_bytes(b"broken")
+    (source / "masks/cju001_mask.png").write_bytes(b"broken")
+    result = import_data("folder", source, tmp_path / "manifest.csv")
+    assert reasons(result) == {"masks/cju001_mask.png": "unreadable"}
+    assert load_recipe(tmp_path / "manifest.yaml").image.spatial_dims == 2
+    broken = case_of(tmp_path, "cju001")
+    assert broken.masks[0].state is MaskState.UNKNOWN
+    assert np.isnan(broken.labels[0])
+    assert result["n_cases"] == 20  # segclf check says what is wrong with the image
+
+
 def test_folder_joins_by_name_pattern_and_by_folders_of_findings(tree, tmp_path):
     source = tree("folder")
     (source / "masks/cju001.png").rename(source / "masks/nobody_mask.png") if (

@@ -176,6 +176,8 @@ def test_what_is_not_known_is_ignored_there_and_not_known_here(tmp_path):
     np.testing.assert_array_equal(after["c3", "a"], sparse == 1)
     case = next(case for case in table_of(out).cases if case.case_id == "c3")
     assert case.masks[0].kind is MaskKind.UNCERTAIN
+    kept = read_mask(case.masks[0].path).array
+    np.testing.assert_array_equal(kept, np.select([sparse == 1, sparse == 3], [1, 2], 0))
 
 
 def test_version_1_is_read_by_numbers(tree, tmp_path):
