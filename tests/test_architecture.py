@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "core": "",
     "io": "core",
     "manifest": "core io",
+    "importers": "core io manifest",
     "phantom": "core io",
     "data": "core io manifest",
     "networks": "core",
@@ -33,7 +34,7 @@ MAY_IMPORT = {
 }
 INSIDE = {"summarize": "trained"}
 """A package inside another that may import more, but for its front, `__init__` and `table`."""
-TORCH_FREE = ("core", "io", "manifest", "phantom", "summarize", "evaluate", "report")
+TORCH_FREE = ("core", "io", "manifest", "importers", "phantom", "summarize", "evaluate", "report")
 MAX_LINES = 300
 
 

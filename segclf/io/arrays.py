@@ -18,7 +18,16 @@ from typing import IO
 
 import numpy as np
 
-from segclf.io.records import Format, Header, Limits, Picture, bad_file, check_size, decoding
+from segclf.io.records import (
+    DEFAULT_LIMITS,
+    Format,
+    Header,
+    Limits,
+    Picture,
+    bad_file,
+    check_size,
+    decoding,
+)
 
 MAIN_KEYS = ("array", "image", "mask", "data", "arr_0")
 GEOMETRY_KEYS = ("spatial_dims", "spacing_mm", "affine")
@@ -113,6 +122,45 @@ def write_npy(
         )
     with open(path, "wb") as stream:
         np.save(stream, array, allow_pickle=False)
+
+
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name to shape of each array in an .npz file, by their headers.
+
+    Raises:
+        CaseError: `unreadable` (Python objects are), `truncated`: an array is shorter than its
+            header says.
+    """
+    with decoding(path, "NumPy"), _arrays(path) as arrays:
+        for array in arrays.values():
+            _check_length(array, path)
+        return {name: array.shape for name, array in arrays.items()}
+
+
+def each_row(path: Path, name: str, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[np.ndarray]:
+    """The entries along the first axis of an array in an .npz file, one in memory at a time.
+
+    Raises:
+        CaseError: As `array_shapes`; `too_large` for an entry beyond the limits.
+    """
+    with decoding(path, "NumPy"), _arrays(path) as arrays:
+        array = arrays[name]
+        _check_length(array, path)
+        shape: tuple[int, ...] = tuple(array.shape[1:])
+        n_bytes = math.prod(shape) * array.dtype.itemsize
+        if array.order == "F" and len(array.shape) > 1:
+            whole = math.prod(array.shape) * array.dtype.itemsize
+            check_size(path, (1, 1, max(whole, 1)), 1, limits)
+            yield from _read(array)
+            return
+        check_size(path, (1, 1, max(n_bytes, 1)), 1, limits)
+        with array.open() as stream:
+            stream.read(array.offset)
+            for _ in range(next(iter(array.shape), 0)):
+                data = stream.read(n_bytes)
+                if len(data) < n_bytes:
+                    raise EOFError(f"{len(data)} of {n_bytes} bytes")
+                yield np.frombuffer(data, array.dtype).reshape(shape)
 
 
 @contextmanager
