@@ -11,6 +11,7 @@ from segclf.io.files import (
     write_mask,
 )
 from segclf.io.nifti import turn_like
+from segclf.io.original import on_stored_grid
 from segclf.io.paths import confine, confiner
 from segclf.io.placing import placed_on
 from segclf.io.records import (
@@ -38,6 +39,7 @@ __all__ = [
     "confiner",
     "decoding",
     "format_of",
+    "on_stored_grid",
     "placed_on",
     "probe",
     "read_image",
