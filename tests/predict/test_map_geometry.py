@@ -1,4 +1,4 @@
-"""Probability maps lie on the very grid of the image's file; nibabel and SimpleITK are witnesses."""
+"""Maps lie on the very grid of the image's file; nibabel and SimpleITK are witnesses."""
 
 import warnings
 
