@@ -108,7 +108,7 @@ def segmentation(
     if "SliceThickness" not in source.datasets[0] and source.n_slices == 1:
         for shared in made.SharedFunctionalGroupsSequence:
             for measures in shared.get("PixelMeasuresSequence", ()):
-                del measures.SliceThickness
+                measures.pop("SliceThickness", None)
     if "FrameOfReferenceUID" not in made:  # then the standard asks how the picture is held
         made.PatientOrientation = source.datasets[0].get("PatientOrientation") or ""
     return made

@@ -125,7 +125,7 @@ def read_source(path: Path, image: Header) -> Source:
         order = [*range(n_slices)]
         if n_slices > 1 and len(planes) == n_slices:
             order, _ = stack(planes, path)
-        if n_slices > 1:
+        if n_slices > 1 or header.affine is not None:
             _check_frame_of_reference(datasets[0], header, path)
         for dataset in datasets:
             _fill_in(dataset)
@@ -216,7 +216,7 @@ def _check_headers(datasets: "list[FileDataset]", path: Path) -> None:
 
 
 def _check_frame_of_reference(first: "FileDataset", header: Header, path: Path) -> None:
-    """A single image needs none; the masks of several slices could not be placed without one."""
+    """A picture without a position needs none; masks of slices could not be placed without one."""
     if first.get("FrameOfReferenceUID") and header.affine is not None:
         return
     raise bad_file(
@@ -224,9 +224,8 @@ def _check_frame_of_reference(first: "FileDataset", header: Header, path: Path) 
         path,
         "the slices have no frame of reference or no positions, so that masks cannot be placed "
         "on them.",
-        expected="slices with FrameOfReferenceUID and positions, or a single image",
-        fix="export the series again with its geometry, use the slices one by one as 2D images, "
-        "or write --format nifti",
+        expected="slices with FrameOfReferenceUID and positions, or a single radiograph or photo",
+        fix="export the series again with its geometry, or write --format nifti",
     )
 
 

@@ -13,6 +13,7 @@ from segclf.export.codes import Code, label, private
 from segclf.export.records import RESEARCH_ONLY, Measured
 from segclf.export.seg import NAME, Maker, concept, equipment
 from segclf.export.source import Source
+from segclf.io.dicom_open import of_frame
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -114,7 +115,10 @@ def _group(
         return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             referenced_segment=_frame(source, seg, frames[0], number), **common
         )
-    segment = sr.ReferencedSegment.from_segmentation(seg, number)
+    series = sr.SourceSeriesForSegmentation(source.datasets[0].SeriesInstanceUID)
+    segment = sr.ReferencedSegment(
+        seg.SOPClassUID, seg.SOPInstanceUID, number, source_series=series
+    )
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         referenced_segment=segment, **common
     )
@@ -138,10 +142,15 @@ def _frame(source: Source, seg: "Dataset", frame: int, number: int) -> Any:  # n
 
 
 def _frames_of(seg: "Dataset", number: int) -> list[int]:
+    """Numbers of the frames of a segment; a single segment is stated once for all frames."""
+    groups = [
+        of_frame(seg, index, "SegmentIdentificationSequence")
+        for index in range(int(seg.NumberOfFrames))
+    ]
     return [
         index
-        for index, frame in enumerate(seg.PerFrameFunctionalGroupsSequence, start=1)
-        if frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == number
+        for index, group in enumerate(groups, start=1)
+        if group is not None and int(group.ReferencedSegmentNumber) == number
     ]
 
 
