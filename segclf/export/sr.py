@@ -16,7 +16,7 @@ from segclf.export.source import Source
 from segclf.io.dicom_open import of_frame
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+    from pydicom.dataset import Dataset, FileDataset
 
 UNITS = {
     "mm2": Code("mm2", "UCUM", "square millimeter"),
@@ -73,7 +73,7 @@ def report(
         procedure_reported=codes.SCT.ImagingProcedure,
         title=codes.DCM.ImagingMeasurementReport,
         imaging_measurements=groups,
-        referenced_images=source.datasets,
+        referenced_images=_library(source),
     )
     return sr.Comprehensive3DSR(
         evidence=[*source.datasets, *([] if seg is None else [seg])],
@@ -84,6 +84,17 @@ def report(
         series_description="Measurements by segclf (research use only)",
         **equipment("sr", maker),
     )
+
+
+def _library(source: Source) -> "list[FileDataset] | None":
+    """The images for the library, which may be left out; None if their headers lack its fields."""
+    from highdicom.sr import ImageLibrary
+
+    try:
+        ImageLibrary(source.datasets)
+    except (AttributeError, IndexError, TypeError, ValueError):  # e.g. no PatientOrientation
+        return None
+    return source.datasets
 
 
 def _group(
