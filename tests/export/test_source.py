@@ -194,7 +194,7 @@ def test_headers_that_break_the_rules_are_mended_and_never_told(series, tmp_path
         warnings.simplefilter("ignore")  # the test itself writes what pydicom warns of
         folder = series(
             PatientName="CANARY", PatientSex="FEMALE", StudyTime="CANARY",
-            PatientBirthDate="12.1.33", AccessionNumber=None, SliceThickness=None, KVP="CANARY",
+            PatientBirthDate="12.1.33", AccessionNumber=None, SliceThickness=None,
             PatientAge="CANARY",
         )  # fmt: skip
     caplog.clear()
