@@ -22,7 +22,7 @@ from segclf.export import check_format
 from segclf.export.codes import finding_code
 from segclf.export.dicom import DicomWriter
 from segclf.export.records import Job, Prediction, Score
-from segclf.export.source import find_source, read_source
+from segclf.export.source import find_source, quiet, read_source
 from segclf.io import placed_on, probe, read_image, read_mask
 
 NAN = float("nan")
@@ -301,3 +301,16 @@ def test_masks_of_real_files_come_back(name, tmp_path):
 def test_real_files_that_no_mask_can_refer_to_are_refused(name, why):
     path = Path(REALDATA) / "dicom_samples" / "pydicom_data" / name
     assert reason(read_source, path, probe(path)) == why
+
+
+def test_what_libraries_say_of_a_header_is_heard_by_nobody(tmp_path, caplog):
+    names = ("highdicom", "highdicom.base", "pydicom", "pydicom.dataset")
+    loggers = [logging.getLogger(name) for name in names]
+    with caplog.at_level(logging.DEBUG), quiet(tmp_path):
+        for logger in loggers:
+            logger.warning("CANARY^JANE")
+        warnings.warn("CANARY^JANE", stacklevel=1)
+    assert "CANARY" not in caplog.text
+    for logger in loggers:
+        logger.warning("heard again")
+    assert caplog.text.count("heard again") == len(loggers)
