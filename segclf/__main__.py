@@ -16,6 +16,7 @@ AFTER_INTERRUPT = {
     "compare": "the same command continues",
     "demo": "the same command continues",
     "enroll": "run it again; with folds use --fold for each that lacks the class",
+    "export-masks": "the same command continues",
     "init": "remove what it wrote and run it again",
     "predict": "the same command continues",
     "pseudo-label": "the same command continues",

@@ -40,7 +40,8 @@ Pretrained = Annotated[
     typer.Option("--pretrained", help="Encoder weights: imagenet, or a safetensors file."),
 ]
 Maps = Annotated[
-    str | None, typer.Option("--save-maps", help="Also keep probability maps: png, nifti or npz.")
+    str | None,
+    typer.Option("--save-maps", help="Also keep probability maps: png, nifti, nrrd, mha, npz."),
 ]
 MapsFolder = Annotated[
     Path | None,

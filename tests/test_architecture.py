@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "pseudolabel": "core io manifest data networks losses training segment predict experiment "
     "other pipeline stages",
     "pseudolabel/semi": "core data losses manifest networks pseudolabel segment training",
+    "export": "core io manifest predict console experiment other stages",
     "evaluate": "core",
     "report": "core",
 }

@@ -13,8 +13,8 @@ from segclf.options import start_from
 
 COMMANDS = (
     "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "enroll", "predict",
-    "summarize", "calibrate", "infer-classes", "pseudo-label", "eval-subgroups", "report",
-    "compare", "advise",
+    "summarize", "calibrate", "infer-classes", "export-masks", "pseudo-label", "eval-subgroups",
+    "report", "compare", "advise",
 )  # fmt: skip
 
 

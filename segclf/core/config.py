@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 from segclf.core.catalog import unknown_name
 from segclf.core.errors import ConfigError
 from segclf.core.expectations import expectation
+from segclf.core.export_settings import ExportSettings
 from segclf.core.pseudolabel_settings import PseudolabelSettings
 from segclf.core.semi_settings import SemiSettings
 from segclf.core.settings import (
@@ -32,6 +33,7 @@ __all__ = [
     "AugmentSettings",
     "ClassifySettings",
     "EvaluateSettings",
+    "ExportSettings",
     "ImageSettings",
     "LossSettings",
     "NetworkSettings",
@@ -108,6 +110,8 @@ class Recipe(Settings):
     pseudolabel: PseudolabelSettings = PseudolabelSettings()
     summarize: SummarizeSettings = SummarizeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    export: ExportSettings = ExportSettings()
+    export: ExportSettings = ExportSettings()
 
 
 def load_recipe(path: Path | None, overrides: tuple[str, ...] = (), **fixed: Any) -> Recipe:  # noqa: ANN401

@@ -5,8 +5,17 @@ from pathlib import Path
 from segclf.core.atomic import hash_of
 from segclf.core.runs import safe_name
 
-MAP_KINDS = {"png": ".png", "png16": ".png", "nifti": ".nii.gz", "npz": ".npz"}
+MAP_KINDS = {
+    "png": ".png",
+    "png16": ".png",
+    "nifti": ".nii.gz",
+    "nrrd": ".nrrd",
+    "mha": ".mha",
+    "npz": ".npz",
+}
 """How maps are kept: 8-bit PNG (p = value / 255), 16-bit PNG (p = value / 65535), or float32."""
+LIKE_THE_IMAGE = ("nifti", "nrrd", "mha")
+"""Kinds with the axes and the affine of the image's own file; the others have those of arrays."""
 
 
 def map_path(folder: Path, case_id: str, finding: str, kind: str) -> Path:

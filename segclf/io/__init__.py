@@ -13,6 +13,8 @@ from segclf.io.files import (
     write_image,
     write_mask,
 )
+from segclf.io.nifti import turn_like
+from segclf.io.original import on_stored_grid
 from segclf.io.paths import confine, confiner
 from segclf.io.placing import Grid, check_grid, grid_of, mask_on, placed_on
 from segclf.io.records import (
@@ -49,6 +51,7 @@ __all__ = [
     "format_of",
     "grid_of",
     "mask_on",
+    "on_stored_grid",
     "placed_on",
     "probe",
     "read_image",

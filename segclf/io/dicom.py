@@ -47,12 +47,15 @@ def probe(path: Path, limits: Limits) -> Header:
         space = (int(datasets[0].Rows), int(datasets[0].Columns))
         if len(order) > 1:
             space = (space[1], space[0], len(order))
+            stored = affine
             if affine is not None:
                 axes, affine = layout(space, affine)
                 space = tuple(space[axis] for axis, _ in axes)[: n_dims(space)]
                 spacing_mm = spacing_of(affine)[: len(space)]
+        else:
+            stored = None if affine is None else affine[:, [1, 0, 2, 3]]
         dtype = np.result_type(*map(decoded_dtype, datasets))
-        return Header((channels, *space), dtype, n_bytes, spacing_mm, affine)
+        return Header((channels, *space), dtype, n_bytes, spacing_mm, affine, stored)
 
 
 def read_image(path: Path, limits: Limits) -> Picture:

@@ -44,7 +44,8 @@ def probe(path: Path, limits: Limits) -> Header:
     space = tuple(shape[axis] for axis, _ in axes)[: n_dims(shape)]
     spacing_mm = spacing_of(affine)[: len(space)]
     n_channels = 3 if header.get_data_dtype().names else shape[3]
-    return Header((n_channels, *space), _decoded_dtype(header), n_bytes, spacing_mm, affine)
+    dtype, stored = _decoded_dtype(header), _affine(header, path)
+    return Header((n_channels, *space), dtype, n_bytes, spacing_mm, affine, stored)
 
 
 def read_image(path: Path, limits: Limits) -> Picture:

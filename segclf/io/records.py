@@ -35,6 +35,9 @@ class Header:
     """Size of the decoded array."""
     spacing_mm: tuple[float, ...] | None
     affine: np.ndarray | None
+    stored_affine: np.ndarray | None = None
+    """4 x 4, from the (x, y, z) that the file stores to RAS+ in mm; of a DICOM series, z is the
+    slice. None where the format has no such field."""
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,12 @@ def probe_stored(parse: Parse, name: str, path: Path, limits: Limits) -> Header:
         n_bytes = _check(stored, path, limits)
         axes, affine = _layout(stored, path)
     space = tuple(stored.space[axis] for axis, _ in axes)[: n_dims(stored.space)]
-    spacing_mm = spacing_of(affine)[: len(space)] if stored.has_spacing else None
+    spacing_mm = spacing_of(affine)[: len(space)]
     shape = (stored.n_channels, *space)
     dtype = stored.dtype.newbyteorder("=")
-    return Header(shape, dtype, n_bytes, spacing_mm, affine if stored.has_spacing else None)
+    if not stored.has_spacing:
+        return Header(shape, dtype, n_bytes, None, None)
+    return Header(shape, dtype, n_bytes, spacing_mm, affine, stored.affine)
 
 
 def read_stored(parse: Parse, name: str, path: Path, limits: Limits) -> Picture:

@@ -7,10 +7,10 @@ import numpy as np
 from segclf.core.atomic import sync
 from segclf.core.catalog import unknown_name
 from segclf.core.errors import UsageError
-from segclf.core.mapfiles import MAP_KINDS, map_path
+from segclf.core.mapfiles import LIKE_THE_IMAGE, MAP_KINDS, map_path
 from segclf.core.records import Case
 from segclf.data import Sample
-from segclf.io import write_image
+from segclf.io import on_stored_grid, probe, write_image
 
 PNG_TYPES = {"png": np.uint8, "png16": np.uint16}
 
@@ -29,7 +29,7 @@ def check_map_kind(kind: str | None, spatial_dims: int) -> None:
         raise UsageError(
             f"a volume does not fit a {kind} file.",
             where="--save-maps",
-            expected="nifti or npz for image.spatial_dims: 3",
+            expected="nifti, nrrd, mha or npz for image.spatial_dims: 3",
             fix="use --save-maps nifti",
         )
 
@@ -45,6 +45,8 @@ def write_maps(
 ) -> None:
     """Write `<folder>/<case>/<finding>.<suffix>` for each finding, each whole or not at all.
 
+    NIfTI, NRRD and MHA have the axes, order and affine of the image's own file.
+
     Args:
         folder: Where maps go.
         case: Whose maps these are.
@@ -53,16 +55,18 @@ def write_maps(
         findings: Names of the findings.
         kind: One of `MAP_KINDS`.
     """
-    for finding, plane in zip(findings, probability, strict=True):
+    maps, spacing_mm, affine = as_stored(probability, kind), sample.spacing_mm, sample.affine
+    if kind in LIKE_THE_IMAGE:
+        maps, affine = on_stored_grid(maps, probe(case.images[0]), spacing_mm=spacing_mm)
+    for finding, plane in zip(findings, maps, strict=True):
         path = map_path(folder, case.case_id, finding, kind)
-        array = as_stored(plane, kind)[None]
-        write_image(path, array, spacing_mm=sample.spacing_mm, affine=sample.affine)
+        write_image(path, plane[None], spacing_mm=spacing_mm, affine=affine)
         sync(path)  # before the commit record of its part
 
 
-def as_stored(plane: np.ndarray, kind: str) -> np.ndarray:
+def as_stored(maps: np.ndarray, kind: str) -> np.ndarray:
     """Probabilities as the values that a file of this kind holds."""
     if kind not in PNG_TYPES:
-        return plane.astype(np.float32)
+        return maps.astype(np.float32)
     dtype = PNG_TYPES[kind]
-    return np.rint(plane.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)
+    return np.rint(maps.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)

@@ -66,14 +66,17 @@ def case_rows(
         for row, plane in zip(rows, probability, strict=True):
             row.update(extra_statistics(plugins, plane, ready.sample.spacing_mm))
         if maps is not None:
-            write_maps(
-                maps[0],
-                ready.case,
-                ready.sample,
-                probability,
-                findings=engine.card.findings,
-                kind=maps[1],
-            )
+            try:
+                write_maps(
+                    maps[0],
+                    ready.case,
+                    ready.sample,
+                    probability,
+                    findings=engine.card.findings,
+                    kind=maps[1],
+                )
+            except CaseError as error:  # the image went away or changed under our hands
+                found[-1] = set_aside(ready.index, ready.case, error)
     return found
 
 
