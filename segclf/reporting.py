@@ -17,11 +17,10 @@ from segclf.core.records import Case
 from segclf.core.runs import shown
 from segclf.core.scoretable import RECORD, read_record, read_scores
 from segclf.core.text import plural
-from segclf.data import read_truth
+from segclf.data import own_pictures, read_truth
 from segclf.evaluate import read_evaluation, read_table
 from segclf.evaluate.groups import parse_shortcut
 from segclf.experiment import Experiment
-from segclf.io import read_image
 from segclf.predict import predict_maps
 from segclf.report import GalleryItem, ReportContent, pick_errors, planes_of, write_report
 
@@ -188,14 +187,20 @@ def worst_errors(exp: Experiment, on_event: EventSink) -> Iterator[GalleryItem]:
         for row in rows:
             if row["case_id"] in maps:
                 case, probability = cases[row["case_id"]], maps[row["case_id"]][number]
-                yield gallery_item(case, number, row, probability, fit_of[_fold(row)])
+                n_sides = exp.recipe.slices.neighbours
+                yield gallery_item(case, number, row, probability, fit_of[_fold(row)], n_sides)
 
 
 def gallery_item(
-    case: Case, number: int, row: dict[str, Any], probability: np.ndarray, fit: dict[str, Any]
+    case: Case,
+    number: int,
+    row: dict[str, Any],
+    probability: np.ndarray,
+    fit: dict[str, Any],
+    n_sides: int = 0,
 ) -> GalleryItem:
     """One error with its image, its truth where it was drawn, and the decision that it got."""
-    pictures = [read_image(path) for path in case.images]
+    pictures = own_pictures(case, n_sides)
     return GalleryItem(
         case_id=case.case_id,
         method=GALLERY_RULE,

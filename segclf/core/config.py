@@ -26,6 +26,7 @@ from segclf.core.settings import (
     Switch,
     TrainSettings,
 )
+from segclf.core.slice_settings import SliceSettings
 from segclf.core.strict_yaml import dump_yaml, parse_yaml, read_yaml
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "SegmentSettings",
     "SemiSettings",
     "Settings",
+    "SliceSettings",
     "SplitSettings",
     "SummarizeSettings",
     "TrainSettings",
@@ -94,6 +96,7 @@ class Recipe(Settings):
     """What `patient_id` really identifies, for the words of the report."""
     split: SplitSettings = SplitSettings()
     image: ImageSettings = ImageSettings()
+    slices: SliceSettings = SliceSettings()
     augment: AugmentSettings = AugmentSettings()
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()

@@ -198,6 +198,7 @@ class CaseCache:
             images = [_fingerprint(path) for path in case.images]
             named = sorted(self.recipe.mask_values)
             parts = [PREPARATION, settings, images, masks, named, case.spacing_mm, *coarse]
+            parts += [case.cut.stamp] if case.cut else []
             self._hashes[case.case_id] = hash_of(parts)
         return self._hashes[case.case_id]
 

@@ -1,5 +1,6 @@
 """One row of the manifest to one prepared case; nothing here is random."""
 
+import itertools
 import math
 
 import numpy as np
@@ -15,6 +16,12 @@ from segclf.data.intensity import scale_intensity
 from segclf.data.masks import finding_planes
 from segclf.data.resize import prepared_shape, resize_image, resize_target
 from segclf.data.sample import Sample
+from segclf.data.slices import (
+    check_volumes,
+    read_slices,
+    volume_limits,
+    without_neighbours_beyond,
+)
 from segclf.io import Picture, probe, read_image
 
 MEMORY_SHARE = 0.8
@@ -41,7 +48,10 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
         shape = native.shape[1:]
         size = prepared_shape(shape, spacing_mm, recipe.image)
         image = torch.from_numpy(np.ascontiguousarray(native))
-        image = scale_intensity(resize_image(image, size), recipe.image)
+        limits = volume_limits(case, recipe.image) if case.cut else None
+        image = scale_intensity(resize_image(image, size), recipe.image, limits)
+        if case.cut:
+            image = without_neighbours_beyond(image, case.cut)
         named = recipe.mask_values
         planes = (
             finding_planes(case, shape, named=named, settings=recipe.segment) if with_target else ()
@@ -67,10 +77,10 @@ def _target(planes: tuple[np.ndarray | None, ...], size: tuple[int, ...]) -> tor
 def _read_channels(
     case: Case, recipe: Recipe
 ) -> tuple[np.ndarray, tuple[float, ...] | None, np.ndarray | None]:
-    """(channel, *space) float32 with the spacing and affine of the first file."""
-    pictures = [read_image(path) for path in case.images]
+    """(channel, *space) float32 with the spacing and affine of the first file of the case's own."""
+    pictures = read_slices(case) if case.cut else [read_image(path) for path in case.images]
     first = pictures[0].array.shape[1:]
-    for path, picture in zip(case.images, pictures, strict=True):
+    for path, picture in zip(itertools.cycle(case.images), pictures, strict=False):
         _check_shape(path.name, picture.array.shape[1:], first, recipe.image.spatial_dims)
     arrays = [picture.array for picture in pictures]
     native = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
@@ -85,7 +95,9 @@ def _read_channels(
             expected="a finite intensity at every pixel",
             fix="export the image again, or leave the case out",
         )
-    return native, _spacing_mm(case, pictures[0], recipe), pictures[0].affine
+    n_sides = recipe.slices.neighbours  # in 2.5D the slice itself is the one in the middle
+    own = pictures[n_sides * (len(pictures) // (2 * n_sides + 1))]
+    return native, _spacing_mm(case, own, recipe), own.affine
 
 
 def _check_shape(name: str, shape: tuple[int, ...], first: tuple[int, ...], n_axes: int) -> None:
@@ -130,6 +142,8 @@ def _spacing_mm(case: Case, picture: Picture, recipe: Recipe) -> tuple[float, ..
 
 def _check_memory(case: Case, recipe: Recipe) -> None:
     """Refuse a case whose arrays do not fit the free memory, from the headers alone."""
+    if case.cut is not None:
+        return check_volumes(case, MEMORY_SHARE * psutil.virtual_memory().available)
     headers = [probe(path) for path in case.images]
     n_values = sum(math.prod(header.shape) for header in headers)
     n_bytes = sum(header.n_bytes for header in headers) + 12 * n_values  # float32, and two copies

@@ -23,6 +23,7 @@ from segclf.io.records import (
     check_size,
     decoding,
 )
+from segclf.io.slices import plane_affine, plane_axes, plane_of, read_volume, volume_of
 from segclf.io.soft import read_soft_mask
 
 __all__ = [
@@ -39,12 +40,17 @@ __all__ = [
     "decoding",
     "format_of",
     "placed_on",
+    "plane_affine",
+    "plane_axes",
+    "plane_of",
     "probe",
     "read_image",
     "read_mask",
     "read_soft_mask",
+    "read_volume",
     "suffix_of",
     "turn_like",
+    "volume_of",
     "write_image",
     "write_mask",
 ]

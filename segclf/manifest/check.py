@@ -51,6 +51,7 @@ def check_manifest(
         workers: Processes that read files; up to 1 reads here.
         progress: Called with `{"kind": "check", "step": …, "of": …}` after each case.
     """
+    table = table.source or table  # whole files, each once
     jobs = _jobs(table)
     function = partial(examine, recipe=table.recipe, findings=table.findings)
     seen: list[Examined] = []

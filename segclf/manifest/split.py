@@ -105,6 +105,7 @@ def cases_of(
 
 def patient_labels(table: CaseTable) -> dict[str, tuple[float, ...]]:
     """Per patient and finding: 1 if a case is positive, 0 if known ones are not, NaN if none is."""
+    table = table.source or table  # a volume may be known to be positive where no slice is
     names = [f"label_{finding}" for finding in table.findings]
     labels = table.frame[names].to_numpy(dtype=float)
     best = defaultdict(lambda: np.full(len(names), np.nan))

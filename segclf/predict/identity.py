@@ -30,6 +30,7 @@ def identity_of(card: ModelCard, recipe: Recipe, *, precision: str, fold: int | 
         "exclusive": card.exclusive,
         "fold": fold,
         "image": image_settings(recipe.image),
+        **recipe.slices.in_use,
         "predict": {
             **predict,
             "precision": precision,
@@ -94,7 +95,8 @@ def _case_stamp(case: Case) -> list[Any]:
         for mask in case.masks
     ]
     images = [_file_stamp(path) for path in case.images]
-    return [case.case_id, images, masks, case.spacing_mm]
+    cut = [case.cut.stamp] if case.cut else []
+    return [case.case_id, images, masks, case.spacing_mm, *cut]
 
 
 def _file_stamp(path: Path) -> list[Any]:
