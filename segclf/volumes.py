@@ -140,7 +140,8 @@ def _recipe_of_cut(exp: Experiment, run: Run) -> Recipe:
     new = labels.loc[own.index, names].where(own.isna())
     sides = exp.recipe.side_tables
     if new.notna().any(axis=None):
-        write_side_table(run.path / LABELS, new.dropna(how="all").reset_index())
+        known = new.dropna(how="all").rename_axis("case_id").reset_index()
+        write_side_table(run.path / LABELS, known)
         sides = (*sides, f"{RUNS.name}/{exp.run.path.name}/{FOLDER}/{LABELS}")
     return _plain(of_rows(exp.recipe)).model_copy(update={"side_tables": sides})
 

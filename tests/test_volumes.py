@@ -1,6 +1,7 @@
 """Slices of volumes end to end: trained in 2D, summarized by volume, evaluated as any run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -21,7 +22,9 @@ from segclf.experiment import new_experiment, open_experiment
 from segclf.io import volume_of
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.predict import predict_maps
+from segclf.pseudolabel import make_pseudo_masks
 from segclf.reporting import make_report
+from segclf.rounds import teachings
 from segclf.volumes import summarize_volumes, volume_experiment
 
 TINY = {
@@ -220,3 +223,12 @@ def test_what_is_no_volume_and_what_reads_maps_is_refused(exp, trained):
     flat = new_experiment(trained / "flat/recipe.yaml", None, "flat", ())
     with pytest.raises(DataError, match="not slices of volumes"):
         volume_experiment(flat)
+
+
+def test_pseudo_masks_of_slices_are_refused_before_anything_is_trained(exp):
+    with pytest.raises(UsageError, match="slices of volumes get no pseudo-masks"):
+        make_pseudo_masks(exp, filter_name="none")
+    semi = exp.recipe.semi.model_copy(update={"method": "pseudo"})
+    taught = replace(exp, recipe=exp.recipe.model_copy(update={"semi": semi}))
+    with pytest.raises(UsageError, match="3D network"):
+        teachings(taught, ignore)
