@@ -56,8 +56,8 @@ def make_pseudo_masks(
         on_event: Told the progress, as `{"kind": "pseudo-label", "step": …, "of": …}`.
 
     Raises:
-        UsageError: The filter is not known, cannot be soft, cases are slices of volumes, or it lacks what it needs: predictions
-            of validation cases, a column `n_findings`.
+        UsageError: The filter is not known, cannot be soft, or lacks what it needs (predictions
+            of validation cases, a column `n_findings`), or cases are slices of volumes.
         IntegrityError: The model is damaged, or the folder holds pseudo-masks of another one.
         StoppedError: The disk is full; the same call continues.
     """
