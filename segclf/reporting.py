@@ -11,7 +11,7 @@ import pandas as pd
 from segclf import judging, stages
 from segclf.console import EventSink
 from segclf.core.atomic import hash_of, read_json
-from segclf.core.config import recipe_yaml
+from segclf.core.config import Recipe, recipe_yaml
 from segclf.core.errors import UsageError
 from segclf.core.records import Case
 from segclf.core.runs import shown
@@ -187,8 +187,8 @@ def worst_errors(exp: Experiment, on_event: EventSink) -> Iterator[GalleryItem]:
         for row in rows:
             if row["case_id"] in maps:
                 case, probability = cases[row["case_id"]], maps[row["case_id"]][number]
-                n_sides = exp.recipe.slices.neighbours
-                yield gallery_item(case, number, row, probability, fit_of[_fold(row)], n_sides)
+                fit = fit_of[_fold(row)]
+                yield gallery_item(case, number, row, probability, fit, exp.recipe)
 
 
 def gallery_item(
@@ -197,10 +197,11 @@ def gallery_item(
     row: dict[str, Any],
     probability: np.ndarray,
     fit: dict[str, Any],
-    n_sides: int = 0,
+    recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
 ) -> GalleryItem:
     """One error with its image, its truth where it was drawn, and the decision that it got."""
-    pictures = own_pictures(case, n_sides)
+    pictures = own_pictures(case, recipe.slices.neighbours)
+    spacing_mm = None if recipe.nominal_spacing else pictures[0].spacing_mm or case.spacing_mm
     return GalleryItem(
         case_id=case.case_id,
         method=GALLERY_RULE,
@@ -212,7 +213,7 @@ def gallery_item(
         t=float(fit["t"]),
         tau=float(fit["threshold"]),
         unit=str(fit["unit"]),
-        spacing_mm=pictures[0].spacing_mm or case.spacing_mm,
+        spacing_mm=spacing_mm,
     )
 
 

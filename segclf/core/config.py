@@ -92,6 +92,9 @@ class Recipe(Settings):
     """Categories of `mask_class` whose mask is empty, e.g. `normal`."""
     roles: dict[str, Role] = Field(default_factory=dict)
     """Role of metadata columns; `derived` ones are made from the answer."""
+    nominal_spacing: Switch = False
+    """The spacing in the files is not the real one: no size in mm2, mm3 or mL and no distance in mm
+    is made from it."""
     unit_name: str = "patient"
     """What `patient_id` really identifies, for the words of the report."""
     split: SplitSettings = SplitSettings()

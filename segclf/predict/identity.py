@@ -31,6 +31,7 @@ def identity_of(card: ModelCard, recipe: Recipe, *, precision: str, fold: int | 
         "fold": fold,
         "image": image_settings(recipe.image),
         **recipe.slices.in_use,
+        **({"nominal_spacing": True} if recipe.nominal_spacing else {}),
         "predict": {
             **predict,
             "precision": precision,

@@ -80,11 +80,12 @@ def case_rows(
 def _fixed(engine: Engine, ready: Ready, fold: int | None) -> dict[str, Any]:
     """What all rows of a case share."""
     sample = ready.sample
+    spacing_mm = None if engine.recipe.nominal_spacing else sample.spacing_mm
     return {
         "case_id": ready.case.case_id,
         "fold": pd.NA if fold is None else fold,
         "n_px": math.prod(sample.input_shape),
-        "px_size": math.nan if sample.spacing_mm is None else math.prod(sample.spacing_mm),
+        "px_size": math.nan if spacing_mm is None else math.prod(spacing_mm),
         "is_volume": engine.card.spatial_dims == 3,
         "component_t": THRESHOLDS[threshold_index(engine.recipe.predict.component_t)],
         "surface_tolerance_mm": engine.recipe.predict.surface_tolerance_mm,
@@ -101,6 +102,8 @@ def _surfaces(
 ) -> dict[str, float]:
     """Agreement of outlines; none, at no cost, without a true pixel or a spacing."""
     if truth is None or row["true_px"] == 0 or sample.spacing_mm is None:
+        return {}
+    if engine.recipe.nominal_spacing:
         return {}
     settings = engine.recipe.predict
     above = logits > float(LOGIT_THRESHOLDS_FLOAT32[threshold_index(settings.component_t)])

@@ -40,14 +40,14 @@ class Arm:
     in_slices: bool = False
 
 
-ARMS = {
-    "3D": Arm(
-        "ct_ich_3d",
-        ("network.name=dynunet", f"network.options={PLAN}", "train.steps=240",
-         "train.validate_every=120"),
-    ),
-    "slices": Arm("ct_ich_slices", in_slices=True),
-}  # fmt: skip
+ON_CT_3D = (
+    "nominal_spacing=true",
+    "network.name=dynunet",
+    f"network.options={PLAN}",
+    "train.steps=240",
+    "train.validate_every=120",
+)
+ARMS = {"3D": Arm("ct_ich_3d", ON_CT_3D), "slices": Arm("ct_ich_slices", in_slices=True)}
 HIPPOCAMPUS = Arm("hippocampus_3d")
 
 
