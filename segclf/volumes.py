@@ -5,9 +5,11 @@ tables have one row per volume, so that evaluation, calibration and report work 
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from segclf.core.atomic import atomic_path, hash_of, write_text
@@ -86,7 +88,7 @@ def summarize_volumes(
         stacked, out = stack_slices(
             read_statistics(predicted_folders(exp, other_name(manifest))), other.frame
         )
-        n_out = out["volume_id"].nunique()
+        n_out = len(set(out["volume_id"]))
         statistics = joined([renamed(statistics), stacked])
         frame = frame.assign(case_id="own/" + frame["case_id"])
         frame = as_test(frame, other.source, exp.folds())
@@ -112,7 +114,7 @@ def volume_experiment(exp: Experiment) -> Experiment:
         DataError: The cases are not slices of volumes.
     """
     frame = exp.table.frame
-    if "volume_id" not in frame or frame["volume_id"].isna().any():
+    if "volume_id" not in frame or frame["volume_id"].isna().to_numpy().any():
         raise DataError(
             "the cases of the run are not slices of volumes.",
             where=f"run {exp.run.path.name}",
@@ -139,7 +141,7 @@ def _recipe_of_cut(exp: Experiment, run: Run) -> Recipe:
     own = source.frame.set_index("case_id")[names]
     new = labels.loc[own.index, names].where(own.isna())
     sides = exp.recipe.side_tables
-    if new.notna().any(axis=None):
+    if new.notna().to_numpy().any():
         known = new.dropna(how="all").rename_axis("case_id").reset_index()
         write_side_table(run.path / LABELS, known)
         sides = (*sides, f"{RUNS.name}/{exp.run.path.name}/{FOLDER}/{LABELS}")
@@ -155,7 +157,8 @@ def _recipe_of_files(exp: Experiment, run: Run) -> Recipe:
     groups = frame.sort_values(order, kind="stable").groupby("volume_id", sort=False)
     labels = _labels(table)
     own = {"case_id", "image", *OF_SLICES, *labels.columns}
-    same = [name for name in frame if name not in own and groups[name].nunique().le(1).all()]
+    others = [name for name in frame if name not in own]
+    same = [name for name in others if groups[name].nunique().to_numpy().max(initial=0) <= 1]
     rows = pd.DataFrame({name: groups[name].first() for name in same}).join(labels)
     rows.insert(0, "image", groups["image"].agg(lambda paths: paths.iloc[len(paths) // 2]))
     with atomic_path(run.path / MANIFEST) as part:
@@ -186,9 +189,13 @@ def _plain(recipe: Recipe) -> Recipe:
 def _labels(table: CaseTable) -> pd.DataFrame:
     """Per volume and finding: 1 if a slice is positive, 0 if all are known not to be, else NaN."""
     names = [f"label_{finding}" for finding in table.findings]
-    groups = table.frame.groupby("volume_id", sort=False)[names]
-    highest, is_known = groups.max(), groups.count().eq(groups.size(), axis=0)
-    return highest.where(is_known | highest.eq(1))
+    labels = table.frame[names].to_numpy(dtype=float)
+    found: dict[str, np.ndarray] = {}
+    for volume, rows in table.frame.groupby("volume_id", sort=False).indices.items():
+        own = labels[rows]
+        unknown = np.where(np.isnan(own).any(0), np.nan, 0.0)
+        found[str(volume)] = np.where((own == 1).any(0), 1.0, unknown)
+    return pd.DataFrame.from_dict(found, orient="index", columns=pd.Index(names))
 
 
 def stack_predictions(exp: Experiment, whole: Experiment) -> int:
@@ -214,16 +221,18 @@ def stack_predictions(exp: Experiment, whole: Experiment) -> int:
 def _predicted(exp: Experiment, fold: int | None) -> pd.DataFrame:
     """Slices of the validation and test cases of a fold."""
     split = exp.split if fold is None else exp.split[exp.split["fold"] == fold]
-    ids = split.loc[split["split"] != "train", "case_id"]
-    frame = exp.table.frame
-    return frame[frame["case_id"].isin(set(ids))]
+    ids = set(split.loc[split["split"] != "train", "case_id"])
+    is_in = np.array([case_id in ids for case_id in exp.table.frame["case_id"]], dtype=bool)
+    return pd.DataFrame(exp.table.frame.loc[is_in])
 
 
 def _unseen(slices: pd.DataFrame, statistics: MaskStatistics) -> dict[str, int]:
     """Volumes without a single row of statistics, and the number of their slices."""
     seen = set(statistics.frame["case_id"])
-    has_row = slices["case_id"].isin(seen).groupby(slices["volume_id"]).agg(["any", "size"])
-    return {str(v): int(n) for v, n in has_row.loc[~has_row["any"], "size"].items()}
+    n_slices = Counter(map(str, slices["volume_id"]))
+    pairs = zip(slices["case_id"], slices["volume_id"], strict=True)
+    has_row = {str(volume) for case_id, volume in pairs if case_id in seen}
+    return {volume: n for volume, n in n_slices.items() if volume not in has_row}
 
 
 def _write(folder: Path, source: Path, stacked: MaskStatistics, n_missing: dict[str, int]) -> None:

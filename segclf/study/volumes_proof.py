@@ -159,10 +159,9 @@ def agreement_of(exp: Experiment, statistics: MaskStatistics, finding: str) -> E
     """Agreement of predicted and drawn volumes of test cases whose mask is known."""
     test = exp.split.loc[exp.split["split"] == "test", ["case_id", "fold"]]
     frame = statistics.frame.assign(place=np.arange(len(statistics.frame)))
-    rows = frame[frame["finding"] == finding].merge(
-        test.astype({"case_id": "string", "fold": "Int64"}), on=["case_id", "fold"]
-    )
-    rows = rows[rows["true_px"].notna()]
+    own = pd.DataFrame(frame.loc[frame["finding"] == finding])
+    rows = own.merge(test.astype({"case_id": "string", "fold": "Int64"}), on=["case_id", "fold"])
+    rows = pd.DataFrame(rows.loc[rows["true_px"].notna()])
     sizes = {"image_px": rows["n_px"].to_numpy(), "px_size": rows["px_size"].to_numpy()}
     above = statistics.area_curve[rows["place"], threshold_index(T)]
     predicted = convert_px(above, unit="mL", **sizes)

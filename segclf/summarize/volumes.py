@@ -47,9 +47,9 @@ def stack_slices(
         DataError: A slice has no volume, or slices of a volume counted components at different t.
     """
     _check(slices)
-    place = pd.Index(slices["case_id"].astype("str")).get_indexer(
-        statistics.frame["case_id"].astype("str")
-    )
+    place_of = {str(case_id): k for k, case_id in enumerate(slices["case_id"])}
+    found = [place_of.get(str(case_id), -1) for case_id in statistics.frame["case_id"]]
+    place = np.array(found, dtype=np.int64)
     rows = np.flatnonzero(place >= 0)
     frame = statistics.frame.iloc[rows].reset_index(drop=True)
     own = slices.iloc[place[rows]].reset_index(drop=True)
@@ -70,14 +70,14 @@ def stack_slices(
         case_id=volume,
         px_size=frame["px_size"] * thickness.to_numpy(dtype=np.float64),
     ).iloc[used]
-    curves = (curve[rows[used]] for curve in (statistics.area_curve, statistics.overlap_curve))
     out = out.rename(columns={"v": "volume_id"}).reset_index(drop=True)
-    return _stacked(frame.reset_index(drop=True), *curves, start), out
+    area, overlap = statistics.area_curve[rows[used]], statistics.overlap_curve[rows[used]]
+    return _stacked(frame.reset_index(drop=True), area, overlap, start), out
 
 
 def _check(slices: pd.DataFrame) -> None:
     missing = [name for name in NEEDED if name not in slices.columns]
-    if missing or slices["volume_id"].isna().any():
+    if missing or slices["volume_id"].isna().to_numpy().any():
         raise DataError(
             f"there is no column {missing[0]!r}." if missing else "a case has no volume.",
             where="the table of cases",
