@@ -41,7 +41,7 @@ USUAL = {"name": "basicunet", "options": {}}
 def main() -> int:
     """Exit code 0 if the goal is met."""
     parser = argparse.ArgumentParser(description="Peak memory of a large volume.")
-    parser.add_argument("--quick", action="store_true", help="under 50 s on two quiet cores")
+    parser.add_argument("--quick", action="store_true", help="46 s of the processor")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
