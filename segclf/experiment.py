@@ -189,15 +189,16 @@ def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
 
 def _settle(recipe: Recipe, run: Run, *, is_training: bool) -> Experiment:
     """Read the cases, keep or make the split; only training commands change the run's recipe."""
-    is_new = not run.path.exists()
+    is_new, notes = not run.path.exists(), run.path / "slices.json"
     if run.config.is_file():
         _require_same(load_recipe(run.config), recipe, run)
     run.path.mkdir(parents=True, exist_ok=True)  # paths of the recipe start from here
     try:
-        table = read_manifest(recipe, base=run.path)
+        table = read_manifest(recipe, base=run.path, slice_notes=notes)
         split = _keep_split(recipe, table, run)
     except BaseException:
         if is_new:
+            notes.unlink(missing_ok=True)
             run.path.rmdir()  # nothing was begun
         raise
     text = recipe_yaml(recipe)

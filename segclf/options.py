@@ -43,6 +43,9 @@ Maps = Annotated[
     str | None,
     typer.Option("--save-maps", help="Also keep probability maps: png, nifti, nrrd, mha, npz."),
 ]
+SummaryUnit = Annotated[
+    str, typer.Option(help="case, or volume: scores of whole volumes from those of their slices.")
+]
 MapsFolder = Annotated[
     Path | None,
     typer.Option("--maps", help="Folder of maps made elsewhere: nnU-Net npz, NIfTI, PNG, masks."),
@@ -93,6 +96,24 @@ Out = Annotated[Path, typer.Option(help="Folder for the evaluation of --scores w
 EvaluationFolder = Annotated[
     Path | None, typer.Option(help="Folder of eval-subgroups --scores, instead of a run.")
 ]
+
+
+def check_unit(unit: str, others: Mapping[str, object]) -> bool:
+    """Whether scores of whole volumes are asked for.
+
+    Raises:
+        UsageError: The unit has another name, or options of `others` were given with `volume`.
+    """
+    if unit not in ("case", "volume"):
+        raise UsageError(
+            f"{unit!r} is not a unit of scores.",
+            where=f"--unit {unit}",
+            expected="case or volume",
+            fix="--unit volume for scores of volumes from those of their slices",
+        )
+    if unit == "volume":
+        refuse(others, "--unit volume", "are for single cases", "leave them out")
+    return unit == "volume"
 
 
 def split_run(run: str | None) -> Run | None:

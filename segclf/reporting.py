@@ -11,17 +11,16 @@ import pandas as pd
 from segclf import judging, stages
 from segclf.console import EventSink
 from segclf.core.atomic import hash_of, read_json
-from segclf.core.config import recipe_yaml
+from segclf.core.config import Recipe, recipe_yaml
 from segclf.core.errors import UsageError
 from segclf.core.records import Case
 from segclf.core.runs import shown
 from segclf.core.scoretable import RECORD, read_record, read_scores
 from segclf.core.text import plural
-from segclf.data import read_truth
+from segclf.data import own_pictures, read_truth
 from segclf.evaluate import read_evaluation, read_table
 from segclf.evaluate.groups import parse_shortcut
 from segclf.experiment import Experiment
-from segclf.io import read_image
 from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.predict import predict_maps
 from segclf.report import GalleryItem, ReportContent, pick_errors, planes_of, write_report
@@ -189,17 +188,23 @@ def worst_errors(exp: Experiment, on_event: EventSink) -> Iterator[GalleryItem]:
         for row in rows:
             if row["case_id"] in maps:
                 case, probability = cases[row["case_id"]], maps[row["case_id"]][number]
-                yield gallery_item(case, number, row, probability, fit_of[_fold(row)])
+                fit = fit_of[_fold(row)]
+                yield gallery_item(case, number, row, probability, fit, exp.recipe)
 
 
 @time_limit(DECODE_LIMIT_S)
 def gallery_item(
-    case: Case, number: int, row: dict[str, Any], probability: np.ndarray, fit: dict[str, Any]
+    case: Case,
+    number: int,
+    row: dict[str, Any],
+    probability: np.ndarray,
+    fit: dict[str, Any],
+    recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
 ) -> GalleryItem:
     """One error with its image, its truth where it was drawn, and the decision that it got."""
-    pictures = [read_image(path) for path in case.images]
-    spacing_mm, affine = pictures[0].spacing_mm, pictures[0].affine
-    truth = read_truth(case, probability.shape, spacing_mm=spacing_mm, affine=affine)
+    pictures = own_pictures(case, recipe.slices.neighbours)
+    stated_mm, affine = pictures[0].spacing_mm, pictures[0].affine
+    truth = read_truth(case, probability.shape, spacing_mm=stated_mm, affine=affine)
     return GalleryItem(
         case_id=case.case_id,
         method=GALLERY_RULE,
@@ -211,7 +216,7 @@ def gallery_item(
         t=float(fit["t"]),
         tau=float(fit["threshold"]),
         unit=str(fit["unit"]),
-        spacing_mm=spacing_mm or case.spacing_mm,
+        spacing_mm=None if recipe.nominal_spacing else stated_mm or case.spacing_mm,
     )
 
 

@@ -22,6 +22,7 @@ from segclf.stages import (
     has_segmenter,
     note_stage,
     predicted_folders,
+    require_rows,
     split_frame,
 )
 from segclf.summarize import summarize
@@ -68,6 +69,7 @@ def teachings(
     method = find_method(str(exp.recipe.semi.method))
     if not method.has_rounds:
         return {}
+    require_rows(exp)
     _require_one_device(exp.recipe)
     for each in exp.folds(fold):
         _require_unlabelled(exp, each)

@@ -74,3 +74,18 @@ def note_stage(exp: Experiment, stage: str, *, made: bool = True) -> None:
 def has_segmenter(exp: Experiment, fold: int | None) -> bool:
     """Whether the training of a segmenter has ended."""
     return (exp.run.stage("segment", fold=fold) / "model.json").is_file()
+
+
+def require_rows(exp: Experiment) -> None:
+    """Refuse cases that are no rows of the manifest, over which side tables are laid.
+
+    Raises:
+        UsageError: Volumes are cut into slices.
+    """
+    if exp.recipe.slices.cut:
+        raise UsageError(
+            "slices of volumes get no pseudo-masks: a side table names rows of the manifest.",
+            where="slices.cut = true",
+            expected="a case per row",
+            fix="use a 3D network (image.spatial_dims: 3), or a manifest of slices as files",
+        )

@@ -34,7 +34,11 @@ def test_a_recipe_opens_with_its_command_and_what_to_expect(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_numbers_in_a_header_are_those_of_the_results(path):
     header = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
-    entry = json.loads((ROOT / "docs" / "results.json").read_text())[path.stem]
+    entry = json.loads((ROOT / "docs" / "results.json").read_text()).get(path.stem)
+    if entry is None:  # measured by a study of its own, which keeps its numbers
+        assert "AUROC" not in header or "no AUROC" in header
+        assert "segclf.study.experiments" in header
+        return
     measured = {row["method"]: row["estimate"] for row in entry["metrics"] if is_main(row, entry)}
     stated = re.search(r"AUROC (.*?) \(docs/results\.md\)", " ".join(header.split("#")))
     assert stated is not None

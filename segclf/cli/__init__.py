@@ -4,14 +4,5 @@ from segclf.cli import start, exchange, train, score, export, pseudo, judge, com
 from segclf.cli.app import app
 
 __all__ = [
-    "advise",
-    "app",
-    "compare",
-    "exchange",
-    "export",
-    "judge",
-    "pseudo",
-    "score",
-    "start",
-    "train",
-]
+    "advise", "app", "compare", "exchange", "export", "judge", "pseudo", "score", "start", "train",
+]  # fmt: skip

@@ -62,6 +62,7 @@ def summarize(
     ] = "tau",
     t: Annotated[float | None, typer.Option(help="Probability threshold of a pixel.")] = None,
     tau: Annotated[str | None, typer.Option(help="Area: 20px, 35mm2, 1.5mL or 0.1%.")] = None,
+    unit: opt.SummaryUnit = "case",
     fit_on: opt.FitOn = None,
     out_of_fold: opt.OutOfFold = False,
     config: opt.Config = None,
@@ -79,6 +80,7 @@ def summarize(
     from segclf.summarize.trained import is_trained
 
     overrides = [*(sets or ()), *opt.fitting(rule, fit_on, out_of_fold)]
+    is_volume = opt.check_unit(unit, {"--maps": maps, "--fit-on": fit_on})
     of_maps = {"--name": name, "--out": out, "--maps-hold": maps_hold != "auto"}
     if maps is None:
         opt.refuse(of_maps, "--maps", "are for maps made elsewhere", "add --maps FOLDER")
@@ -102,6 +104,9 @@ def summarize(
     from segclf.other import other_than_own
 
     other = other_than_own(exp, manifest)
+    if is_volume:
+        _summarize_volumes(exp, rule, other, as_json, t=t, tau=tau)
+        return
     with progress("summarize") if is_trained(rule) else nullcontext() as on_event:
         folder, record = pipeline.summarize_masks(
             exp, rule, t=t, tau=tau, manifest=other, on_event=on_event
@@ -110,6 +115,23 @@ def summarize(
     done(folder, then, as_json, record_text(record))
     if is_trained(rule):
         quarantined(record["n_quarantined"])
+
+
+def _summarize_volumes(
+    exp: Any,  # noqa: ANN401 (Experiment, whose import would cost seconds)
+    rule: str,
+    other: Path | None,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 (of `summarize_volumes`)
+) -> None:
+    """Score whole volumes from the statistics of their slices."""
+    from segclf.summarize import record_text
+    from segclf.volumes import summarize_volumes
+
+    whole, folder, record, n_out = summarize_volumes(exp, rule, manifest=other, **options)
+    then = f"segclf eval-subgroups{same_run(whole, True, other=other)}"
+    done(folder, then, as_json, record_text(record))
+    quarantined(n_out)
 
 
 def _summarize_maps(

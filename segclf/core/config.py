@@ -27,6 +27,7 @@ from segclf.core.settings import (
     Switch,
     TrainSettings,
 )
+from segclf.core.slice_settings import SliceSettings
 from segclf.core.strict_yaml import dump_yaml, parse_yaml, read_yaml
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "SegmentSettings",
     "SemiSettings",
     "Settings",
+    "SliceSettings",
     "SplitSettings",
     "SummarizeSettings",
     "TrainSettings",
@@ -95,10 +97,14 @@ class Recipe(Settings):
     state; otherwise a case whose files lie in different places is not used."""
     roles: dict[str, Role] = Field(default_factory=dict)
     """Role of metadata columns; `derived` ones are made from the answer."""
+    nominal_spacing: Switch = False
+    """The spacing in the files is not the real one: no size in mm2, mm3 or mL and no distance in mm
+    is made from it."""
     unit_name: str = "patient"
     """What `patient_id` really identifies, for the words of the report."""
     split: SplitSettings = SplitSettings()
     image: ImageSettings = ImageSettings()
+    slices: SliceSettings = SliceSettings()
     augment: AugmentSettings = AugmentSettings()
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()

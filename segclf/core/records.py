@@ -66,6 +66,23 @@ class MaskSource:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """Which slice of its files a case is; see `segclf.core.slice_settings`."""
+
+    axis: int
+    """Axis of the volume, (x, y, z) in RAS+, that the slices follow each other along."""
+    index: int
+    n_slices: int
+    neighbours: int = 0
+    edge: str = "repeat"
+
+    @property
+    def stamp(self) -> list[int | str]:
+        """What it adds to hashes of a case."""
+        return [self.axis, self.index, self.n_slices, self.neighbours, self.edge]
+
+
+@dataclass(frozen=True)
 class Case:
     """One row of the manifest, checked: paths are absolute and inside an allowed root."""
 
@@ -86,6 +103,8 @@ class Case:
     slice_index: int | None = None
     any_place: bool = False
     """The files may state different places and spacings; only their shapes are compared."""
+    cut: Cut | None = None
+    """The case is this slice of its files, which are volumes; None: it is all of them."""
 
 
 def with_truth_only(case: Case) -> Case:

@@ -7,12 +7,12 @@ from segclf.core.config import Recipe
 
 DATA_SETTINGS = (
     "seed", "data", "side_tables", "columns", "findings", "exclusive", "mask_values", "mask_class",
-    "mask_class_empty", "allow_affine_mismatch", "split",
+    "mask_class_empty", "allow_affine_mismatch", "split", "slices",
 )  # fmt: skip
 """What the cases and the split are."""
 SHARED_SETTINGS = (
     "seed", "exclusive", "columns", "mask_values", "mask_class", "mask_class_empty", "image",
-    "augment", "network", "train",
+    "augment", "network", "train", "slices",
 )  # fmt: skip
 """What every training depends on; the same for all networks of a run, so that they compare."""
 WITHOUT_EFFECT = (
@@ -30,7 +30,7 @@ WITHOUT_EFFECT = (
 
 LATER = (
     "segment.strict_coarse", "segment.point_radius_px", "segment.refine_from",
-    "segment.refine_weight",
+    "segment.refine_weight", "slices.cut", "slices.axis", "slices.neighbours", "slices.edge",
 )  # fmt: skip
 """Settings that count only where they are not the default, so that what was trained before they
 existed is still the same training."""

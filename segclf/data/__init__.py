@@ -12,6 +12,7 @@ from segclf.data.prepare import prepare_cases
 from segclf.data.read import read_case
 from segclf.data.sample import Batch, Sample
 from segclf.data.sampling import Plan, SamplingPlan, plan_sampling, plan_uniform
+from segclf.data.slices import own_pictures
 from segclf.data.workers import ordered
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "SamplingPlan",
     "eval_batches",
     "ordered",
+    "own_pictures",
     "plan_sampling",
     "plan_uniform",
     "prepare_cases",

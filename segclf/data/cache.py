@@ -201,6 +201,7 @@ class CaseCache:
             named = sorted(self.recipe.mask_values)
             parts = [PREPARATION, settings, images, masks, named, case.spacing_mm, *coarse]
             parts += ["any place"] if case.any_place else []
+            parts += [case.cut.stamp] if case.cut else []
             self._hashes[case.case_id] = hash_of(parts)
         return self._hashes[case.case_id]
 

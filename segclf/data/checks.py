@@ -26,6 +26,13 @@ def check_feeding(recipe: Recipe) -> None:
                 expected=f"{n_axes} positive numbers",
                 fix=f"give one number per axis, or set image.spatial_dims: {len(value)}",
             )
+    if recipe.slices.cut and n_axes != 2:
+        raise ConfigError(
+            "slices are pictures, but the recipe asks for volumes.",
+            where=f"slices.cut = true, image.spatial_dims = {n_axes}",
+            expected="image.spatial_dims: 2, the network's own; the files are volumes",
+            fix="set image.spatial_dims: 2, or slices.cut: false for a 3D network",
+        )
     flips = recipe.augment.flip_axes
     if any(not 0 <= axis < n_axes for axis in flips):
         raise ConfigError(

@@ -2,17 +2,27 @@
 
 import math
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from segclf.core.errors import CaseError
-from segclf.core.records import Case, MaskKind, MaskSource, MaskState, with_truth_only
+from segclf.core.records import (
+    BOX,
+    Case,
+    Cut,
+    MaskKind,
+    MaskSource,
+    MaskState,
+    with_truth_only,
+)
 from segclf.core.settings import SegmentSettings
 from segclf.data.about import about
 from segclf.data.coarse import coarse_plane, uncertain_plane
-from segclf.io import Grid, Picture, mask_on, read_mask, read_soft_mask
+from segclf.io import Grid, Picture, grid_of, mask_on, plane_of, probe, read_mask, read_soft_mask
+from segclf.io.slices import stamp_of, volume_store
 
 
 def read_truth(
@@ -64,6 +74,8 @@ def finding_planes(
         Per finding (*shape) uint8 of 0 and 1 from a full mask, float32 from a coarse one (see
         `Sample.target`), or None.
     """
+    if case.cut is not None and any(mask.state is MaskState.DRAWN for mask in case.masks):
+        return _slice_planes(case, case.cut, named=named, settings=settings)
     shape, read = image.shape, partial(_read, image=image, any_place=case.any_place)
     drawn: dict[Path, np.ndarray] = {}
     planes: list[np.ndarray | None] = []
@@ -87,6 +99,32 @@ def finding_planes(
                 plane = coarse_plane(plane, source, point_radius_px=radius_px, label=label)
             planes.append(plane)
     return tuple(planes)
+
+
+def _slice_planes(
+    case: Case, cut: Cut, *, named: Collection[int], settings: SegmentSettings
+) -> tuple[np.ndarray | None, ...]:
+    """The slice of what is learned from the masks of a whole volume, which is kept."""
+    volume = replace(case, cut=None)
+
+    def make() -> tuple[tuple[np.ndarray | None, ...], int]:
+        image = grid_of(probe(case.images[0]))
+        planes = finding_planes(volume, image, named=named, settings=settings)
+        return planes, sum(plane.nbytes for plane in planes if plane is not None)
+
+    paths = (case.images[0], *(mask.path for mask in case.masks))
+    stamps = tuple(stamp_of(path) if path else None for path in paths)
+    key = ("masks", case.masks, stamps, tuple(named), settings, case.any_place)
+    planes = volume_store().get(key, make)
+    return tuple(None if p is None else _slice_plane(p, cut) for p in planes)
+
+
+def _slice_plane(volume: np.ndarray, cut: Cut) -> np.ndarray:
+    """A box promises a positive pixel of all its slices, not of each: its pixels are not known."""
+    plane = np.ascontiguousarray(plane_of(volume, cut.axis, cut.index))
+    if plane.dtype != np.uint8:
+        plane[plane == BOX] = np.nan
+    return plane
 
 
 def _plane(source: MaskSource, values: np.ndarray) -> np.ndarray:

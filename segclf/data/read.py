@@ -16,6 +16,12 @@ from segclf.data.intensity import scale_intensity
 from segclf.data.masks import finding_planes
 from segclf.data.resize import prepared_shape, resize_image, resize_target
 from segclf.data.sample import Sample
+from segclf.data.slices import (
+    check_volumes,
+    read_slices,
+    volume_limits,
+    without_neighbours_beyond,
+)
 from segclf.io import Grid, check_grid, grid_of, probe, read_image
 
 MEMORY_SHARE = 0.8
@@ -42,7 +48,10 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
         shape, spacing_mm = grid.shape, _spacing_mm(case, grid, recipe)
         size = prepared_shape(shape, spacing_mm, recipe.image)
         image = torch.from_numpy(np.ascontiguousarray(native))
-        image = scale_intensity(resize_image(image, size), recipe.image)
+        limits = volume_limits(case, recipe.image) if case.cut else None
+        image = scale_intensity(resize_image(image, size), recipe.image, limits)
+        if case.cut:
+            image = without_neighbours_beyond(image, case.cut)
         named = recipe.mask_values
         planes = (
             finding_planes(
@@ -70,12 +79,17 @@ def _target(planes: tuple[np.ndarray | None, ...], size: tuple[int, ...]) -> tor
 
 
 def _read_channels(case: Case, recipe: Recipe) -> tuple[np.ndarray, Grid]:
-    """(channel, *space) float32 with the grid of the first file."""
-    pictures = [read_image(path) for path in case.images]
-    first = grid_of(pictures[0])
-    for path, picture in zip(case.images, pictures, strict=True):
-        _check_axes(path.name, picture.array.shape[1:], recipe.image.spatial_dims)
-        check_grid(grid_of(picture), first, path, any_place=case.any_place)
+    """(channel, *space) float32 with the grid of the first file of the case's own."""
+    pictures = read_slices(case) if case.cut else [read_image(path) for path in case.images]
+    n_sides = recipe.slices.neighbours  # in 2.5D the slice itself is the one in the middle
+    n_files = max(1, len(pictures) // (2 * n_sides + 1))
+    own = grid_of(pictures[min(n_sides * n_files, len(pictures) - 1)])
+    for number, picture in enumerate(pictures):
+        path, found = case.images[number % len(case.images)], grid_of(picture)
+        _check_axes(path.name, found.shape, recipe.image.spatial_dims)
+        check_grid(found, own, path, any_place=True)
+        of_slice = grid_of(pictures[number - number % n_files])  # neighbours lie elsewhere
+        check_grid(found, of_slice, path, any_place=case.any_place)
     arrays = [picture.array for picture in pictures]
     native = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite and is refused
@@ -89,7 +103,7 @@ def _read_channels(case: Case, recipe: Recipe) -> tuple[np.ndarray, Grid]:
             expected="a finite intensity at every pixel",
             fix="export the image again, or leave the case out",
         )
-    return native, first
+    return native, own
 
 
 def _check_axes(name: str, shape: tuple[int, ...], n_axes: int) -> None:
@@ -126,6 +140,8 @@ def _spacing_mm(case: Case, grid: Grid, recipe: Recipe) -> tuple[float, ...] | N
 
 def _check_memory(case: Case, recipe: Recipe) -> None:
     """Refuse a case whose arrays do not fit the free memory, from the headers alone."""
+    if case.cut is not None:
+        return check_volumes(case, MEMORY_SHARE * psutil.virtual_memory().available)
     headers = [probe(path) for path in case.images]
     n_values = sum(math.prod(header.shape) for header in headers)
     n_bytes = sum(header.n_bytes for header in headers) + 12 * n_values  # float32, and two copies

@@ -13,7 +13,6 @@ from segclf.io.files import (
     write_image,
     write_mask,
 )
-from segclf.io.nifti import turn_like
 from segclf.io.original import on_stored_grid
 from segclf.io.paths import confine, confiner
 from segclf.io.placing import Grid, check_grid, grid_of, mask_on, placed_on
@@ -27,6 +26,7 @@ from segclf.io.records import (
     check_size,
     decoding,
 )
+from segclf.io.slices import plane_affine, plane_axes, plane_of, read_volume, volume_of
 from segclf.io.soft import read_soft_mask
 from segclf.io.stamps import file_stamp
 from segclf.io.turning import turn_like
@@ -53,13 +53,18 @@ __all__ = [
     "mask_on",
     "on_stored_grid",
     "placed_on",
+    "plane_affine",
+    "plane_axes",
+    "plane_of",
     "probe",
     "read_image",
     "read_mask",
     "read_soft_mask",
+    "read_volume",
     "stem_of",
     "suffix_of",
     "turn_like",
+    "volume_of",
     "write_image",
     "write_mask",
 ]

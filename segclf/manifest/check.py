@@ -53,6 +53,7 @@ def check_manifest(
         workers: Files that are read at once, each in a process (`image.decode_limit_s`).
         progress: Called with `{"kind": "check", "step": …, "of": …}` after each case.
     """
+    table = table.source or table  # whole files, each once
     jobs = _jobs(table)
     function = partial(_examine, recipe=table.recipe, findings=table.findings)
     seen: list[Examined] = []

@@ -60,6 +60,9 @@ class CaseTable:
     """Row of each case in the manifest."""
     mask_files: tuple[tuple[Path, ...], ...] = ()
     """Every mask file that the row of a case names, also where its state is EMPTY."""
+    source: "CaseTable | None" = None
+    """The table of the manifest's own rows, where `cases` are slices of its volumes or have their
+    neighbours as channels; None where each case is a row."""
     has_patients: bool = True
     """Whether the manifest has a patient column; without it each case is its own patient."""
 

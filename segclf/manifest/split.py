@@ -106,10 +106,12 @@ def cases_of(
 def patient_labels(table: CaseTable) -> dict[str, tuple[float, ...]]:
     """Per patient and finding: 1 if a case is positive, 0 if known ones are not, NaN if none is."""
     names = [f"label_{finding}" for finding in table.findings]
-    labels = table.frame[names].to_numpy(dtype=float)
     best = defaultdict(lambda: np.full(len(names), np.nan))
-    for patient, row in zip(table.frame["patient_id"], labels, strict=True):
-        best[patient] = np.fmax(best[patient], row)
+    for part in (table, table.source):  # a volume may be known to be positive where no slice is
+        if part is not None:
+            labels = part.frame[names].to_numpy(dtype=float)
+            for patient, row in zip(part.frame["patient_id"], labels, strict=True):
+                best[patient] = np.fmax(best[patient], row)
     return {patient: tuple(row.tolist()) for patient, row in best.items()}
 
 

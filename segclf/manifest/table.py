@@ -20,6 +20,7 @@ from segclf.manifest.kinds import with_kinds
 from segclf.manifest.masks import mask_sources, named_files, required_files
 from segclf.manifest.records import CaseTable, Problem, data_error
 from segclf.manifest.side import Cells, named_side_tables, overlay
+from segclf.manifest.slices import in_slices, of_rows
 from segclf.manifest.sources import Texts, expand, parse_table, read_bytes
 
 
@@ -30,11 +31,13 @@ def read_manifest(
     side_tables: Sequence[Path] = (),
     strict: bool = True,
     need_truth: bool = True,
+    slice_notes: Path | None = None,
 ) -> CaseTable:
     """The cases of the recipe's manifest, every row checked and every path resolved.
 
-    Files are looked at (they exist, inside the data root) but not read: `check_manifest` does.
-    A folder in the place of the table stands for the images in it, of which nothing is known.
+    Files are looked at (they exist, inside the data root) but not read: `check_manifest` does. With
+    `slices.cut`, headers and masks of the volumes are, as they say what slices there are. A folder
+    in the place of the table stands for the images in it, of which nothing is known.
 
     Args:
         recipe: Names the manifest and says what its columns mean.
@@ -44,12 +47,20 @@ def read_manifest(
         strict: False leaves out rows that cannot be used and lists why in `problems`.
         need_truth: False accepts a manifest without the mask, label and class columns that the
             recipe maps, as for new cases.
+        slice_notes: JSON file that keeps what slices there are, so that masks are read once.
 
     Raises:
         DataError: The table cannot be used, or (if strict) a row has a problem; the message
             names the first and the number of others.
         ConfigError: The recipe names columns, findings or variables that are not there.
     """
+    table = _read_rows(of_rows(recipe), base, side_tables, strict=strict, need_truth=need_truth)
+    return in_slices(table, recipe, slice_notes)
+
+
+def _read_rows(
+    recipe: Recipe, base: Path, side_tables: Sequence[Path], *, strict: bool, need_truth: bool
+) -> CaseTable:
     path = _manifest_path(recipe, base)
     side_tables = [*named_side_tables(recipe, path, base), *side_tables]
     contents = [read_bytes(each) for each in side_tables]

@@ -1,5 +1,6 @@
 """Networks by name: segmenters for 2D and 3D, and classifiers on the same encoders."""
 
+from segclf.networks.anisotropic import plan_strides
 from segclf.networks.joint import ImageSide, JointNetwork, JointOutputs, build_joint
 from segclf.networks.output import against_rest, finding_logits, set_output_bias
 from segclf.networks.parts import Parts, Stages, Steps
@@ -32,6 +33,7 @@ __all__ = [
     "check_network",
     "finding_logits",
     "load_encoder",
+    "plan_strides",
     "save_encoder",
     "set_output_bias",
 ]

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from segclf.core.config import NetworkSettings
 from segclf.core.errors import ConfigError
+from segclf.networks.anisotropic import planned
 from segclf.networks.parts import Parts, Stages, Steps
 from segclf.networks.smp_networks import check_reserved
 
@@ -83,7 +84,13 @@ def build_basicunet(
 def build_dynunet(
     settings: NetworkSettings, *, n_channels: int, n_outputs: int, spatial_dims: int
 ) -> Parts:
-    """The parts of MONAI's `DynUNet` (nnU-Net's topology), without deep supervision."""
+    """The parts of MONAI's `DynUNet` (nnU-Net's topology), without deep supervision.
+
+    `options: {plan: {patch_px: …, spacing_mm: …}}` stands for strides and kernels that fit voxels
+    of that spacing; see `plan_strides`.
+    """
+    own = planned(settings.options, spatial_dims)
+    settings = settings.model_copy(update={"options": own})
     if settings.options.get("deep_supervision"):
         raise ConfigError(
             "dynunet with deep supervision returns several maps, not one.",

@@ -14,6 +14,7 @@ from segclf.core.config import Recipe
 from segclf.core.errors import ConfigError, IntegrityError
 from segclf.core.records import Case
 from segclf.core.runs import shown
+from segclf.core.slice_settings import SliceSettings
 from segclf.networks import Segmenter, finding_logits
 from segclf.predict.feed import Quarantined, Ready, batches, by_input_shape, read_ahead
 from segclf.predict.identity import differences, image_settings
@@ -46,8 +47,10 @@ def load_engine(model_folder: Path, recipe: Recipe) -> Engine:
         ConfigError: Settings of the recipe contradict each other or the device.
     """
     network, card = load_segmenter(model_folder)
-    trained_on, now = image_settings(card.image), image_settings(recipe.image)
-    if differs := differences(trained_on, now, "image."):
+    slices = SliceSettings.model_validate(card.recipe.get("slices", {}))
+    trained_on = {"image": image_settings(card.image), **slices.in_use}
+    now = {"image": image_settings(recipe.image), **recipe.slices.in_use}
+    if differs := differences(trained_on, now):
         raise IntegrityError(
             "the model was trained on images prepared in another way: " + "; ".join(differs) + ".",
             where=shown(model_folder),

@@ -17,6 +17,7 @@ from segclf.core.errors import CaseError
 from segclf.core.records import Case
 from segclf.data import Sample, read_case, read_truth
 from segclf.data.workers import ordered
+from segclf.io import probe
 from segclf.io.guard import time_limit
 
 Item = TypeVar("Item")
@@ -68,11 +69,27 @@ def read_ahead(
         yield from ordered(read, keys, workers=recipe.predict.workers)
         return
     n_waiting = recipe.predict.batch_size if recipe.image.spatial_dims == 2 else 1
-    yield from in_thread(read, keys, n_waiting=n_waiting)
+    yield from in_thread(
+        read, keys, n_waiting=n_waiting, alone=lambda index: _is_large(cases[index])
+    )
+
+
+def _is_large(case: Case) -> bool:
+    """Whether the image has so many pixels that no other may be in memory beside it."""
+    if case.cut is not None:
+        return False
+    try:
+        return math.prod(probe(case.images[0]).shape[1:]) > MAX_BATCH_PX
+    except (CaseError, OSError):
+        return False  # reading it will say why
 
 
 def in_thread(
-    call: Callable[[Item], Result], items: Iterable[Item], *, n_waiting: int
+    call: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    n_waiting: int,
+    alone: Callable[[Item], bool] = lambda _: False,
 ) -> Iterator[Result]:
     """`call(item)` for each item in order, computed in a thread beside the caller.
 
@@ -80,12 +97,17 @@ def in_thread(
         call: What is computed.
         items: Taken in the caller's thread.
         n_waiting: Calls that may be open while the caller works.
+        alone: Whether no call may be open beside that of an item, nor while the caller works on
+            its result.
     """
     with ThreadPoolExecutor(1) as pool:
         futures: deque[Future[Result]] = deque()
         for item in items:
+            is_alone = alone(item)
+            while is_alone and futures:
+                yield futures.popleft().result()
             futures.append(pool.submit(call, item))
-            if len(futures) > n_waiting:
+            if is_alone or len(futures) > n_waiting:
                 yield futures.popleft().result()
         while futures:
             yield futures.popleft().result()

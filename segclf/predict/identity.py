@@ -31,6 +31,8 @@ def identity_of(card: ModelCard, recipe: Recipe, *, precision: str, fold: int | 
         "exclusive": card.exclusive,
         "fold": fold,
         "image": image_settings(recipe.image),
+        **recipe.slices.in_use,
+        **({"nominal_spacing": True} if recipe.nominal_spacing else {}),
         "predict": {
             **predict,
             "precision": precision,
@@ -95,8 +97,9 @@ def _case_stamp(case: Case) -> list[Any]:
         for mask in case.masks
     ]
     images = [_file_stamp(path) for path in case.images]
-    any_place = ["any place"] if case.any_place else []
-    return [case.case_id, images, masks, case.spacing_mm, *any_place]
+    more = ["any place"] if case.any_place else []
+    more += [case.cut.stamp] if case.cut else []
+    return [case.case_id, images, masks, case.spacing_mm, *more]
 
 
 def _file_stamp(path: Path) -> list[Any]:

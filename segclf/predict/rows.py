@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from segclf.core.errors import CaseError
@@ -14,7 +15,7 @@ from segclf.core.mapstats import extra_statistics, find_map_statistics
 from segclf.core.maskstats import LOGIT_THRESHOLDS_FLOAT32, THRESHOLDS, threshold_index
 from segclf.data import Sample
 from segclf.predict.engine import Engine, Group
-from segclf.predict.feed import Quarantined, Ready, set_aside, stack_truth
+from segclf.predict.feed import MAX_BATCH_PX, Quarantined, Ready, set_aside, stack_truth
 from segclf.predict.maps import write_maps
 from segclf.predict.statistics import batch_statistics
 from segclf.predict.surface import surface_statistics
@@ -38,12 +39,7 @@ def case_rows(
     """The rows of each case of a group; its maps are written if `maps` names folder and kind."""
     if isinstance(group, Quarantined):
         return [group]
-    truth = stack_truth(group.cases)
-    columns = batch_statistics(
-        group.logits.flatten(0, 1),
-        None if truth is None else truth.to(group.logits.device).flatten(0, 1),
-        component_index=threshold_index(engine.recipe.predict.component_t),
-    )
+    columns = _columns(engine, group)
     n_findings = len(engine.card.findings)
     plugins = find_map_statistics(engine.recipe.predict.statistics)
     found: list[CaseRows | Quarantined] = []
@@ -80,14 +76,36 @@ def case_rows(
     return found
 
 
+def is_large(group: Group | Quarantined) -> bool:
+    """Whether a map has so many pixels that the next case has to wait for its statistics."""
+    return isinstance(group, Group) and math.prod(group.logits.shape[2:]) > MAX_BATCH_PX
+
+
+def _columns(engine: Engine, group: Group) -> dict[str, np.ndarray]:
+    """Statistics of all maps of a group; of large ones one map after the other."""
+    index = threshold_index(engine.recipe.predict.component_t)
+    flat = group.logits.flatten(0, 1)
+    if not is_large(group):
+        truth = stack_truth(group.cases)
+        truth = None if truth is None else truth.to(flat.device).flatten(0, 1)
+        return batch_statistics(flat, truth, component_index=index)
+    planes = [plane for ready in group.cases for plane in ready.truth] or [None] * len(flat)
+    parts = []
+    for one, plane in zip(flat, planes, strict=True):
+        known = None if plane is None else torch.from_numpy(plane)[None].to(one.device)
+        parts.append(batch_statistics(one[None], known, component_index=index))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def _fixed(engine: Engine, ready: Ready, fold: int | None) -> dict[str, Any]:
     """What all rows of a case share."""
     sample = ready.sample
+    spacing_mm = None if engine.recipe.nominal_spacing else sample.spacing_mm
     return {
         "case_id": ready.case.case_id,
         "fold": pd.NA if fold is None else fold,
         "n_px": math.prod(sample.input_shape),
-        "px_size": math.nan if sample.spacing_mm is None else math.prod(sample.spacing_mm),
+        "px_size": math.nan if spacing_mm is None else math.prod(spacing_mm),
         "is_volume": engine.card.spatial_dims == 3,
         "component_t": THRESHOLDS[threshold_index(engine.recipe.predict.component_t)],
         "surface_tolerance_mm": engine.recipe.predict.surface_tolerance_mm,
@@ -104,6 +122,8 @@ def _surfaces(
 ) -> dict[str, float]:
     """Agreement of outlines; none, at no cost, without a true pixel or a spacing."""
     if truth is None or row["true_px"] == 0 or sample.spacing_mm is None:
+        return {}
+    if engine.recipe.nominal_spacing:
         return {}
     settings = engine.recipe.predict
     above = logits > float(LOGIT_THRESHOLDS_FLOAT32[threshold_index(settings.component_t)])

@@ -21,7 +21,7 @@ from segclf.predict.engine import Engine, load_engine, logit_groups
 from segclf.predict.feed import Quarantined, in_thread
 from segclf.predict.identity import check_same, identity_of, input_hash
 from segclf.predict.maps import check_map_kind
-from segclf.predict.rows import CaseRows, case_rows
+from segclf.predict.rows import CaseRows, case_rows, is_large
 from segclf.training.runtime import full_disk_stops
 
 EventSink = Callable[[dict[str, Any]], None]
@@ -99,7 +99,9 @@ def predict_cases(
             room_for="the next part; finished parts are kept",
             fix="run the same command again",
         ):
-            groups = in_thread(make, logit_groups(engine, parts[index]), n_waiting=1)
+            groups = in_thread(
+                make, logit_groups(engine, parts[index]), n_waiting=1, alone=is_large
+            )
             found = [case for group in groups for case in report(group)]
             _commit(folder, index, found, records[index])
     return _result(folder, len(parts), len(to_make))

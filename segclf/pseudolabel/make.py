@@ -23,7 +23,7 @@ from segclf.pseudolabel.parts import claim, part_hash, read_part, write_part
 from segclf.pseudolabel.plan import ASIDE, Plan, Row, line, make_plan
 from segclf.pseudolabel.predicted import Cut
 from segclf.pseudolabel.table import find_filter
-from segclf.stages import OWN, note_stage
+from segclf.stages import OWN, note_stage, require_rows
 from segclf.training.runtime import full_disk_stops
 
 EventSink = Callable[[dict[str, Any]], None]
@@ -56,11 +56,12 @@ def make_pseudo_masks(
         on_event: Told the progress, as `{"kind": "pseudo-label", "step": …, "of": …}`.
 
     Raises:
-        UsageError: The filter is not known, cannot be soft, or lacks what it needs: predictions
-            of validation cases, a column `n_findings`.
+        UsageError: The filter is not known, cannot be soft, or lacks what it needs (predictions
+            of validation cases, a column `n_findings`), or cases are slices of volumes.
         IntegrityError: The model is damaged, or the folder holds pseudo-masks of another one.
         StoppedError: The disk is full; the same call continues.
     """
+    require_rows(exp)
     chosen = find_filter(filter_name)
     if soft and not chosen.can_be_soft:
         raise UsageError(

@@ -28,6 +28,8 @@ from segclf.study.page import results_page
 from segclf.study.planner_proof import planner_section, run_planner
 from segclf.study.semi_proof import CT, PHANTOM, run_semi
 from segclf.study.semi_section import semi_section
+from segclf.study.volumes_proof import run_ct, run_hippocampus
+from segclf.study.volumes_section import ct_section, hippocampus_section
 
 TABLE, PAGE = Path("docs/comparisons.json"), Path("docs/results.md")
 RECIPES = Path("docs/results.json")
@@ -35,7 +37,7 @@ DATA = Path("runs/data")
 Entry = dict[str, Any]
 HEADER = """# Methods compared
 
-Made by `make results` as well. Each section but the last five is one `segclf compare`: one split,
+Made by `make results` as well. Each section but the last seven is one `segclf compare`: one split,
 the same encoder and first weights, augmentation, batch size and selection rule, thresholds from
 validation cases; each section says how many steps its networks took. Intervals are 95 %, by
 patient, for the trainings that were made; those of differences resample the trainings as well.
@@ -153,7 +155,7 @@ STUDIES: dict[str, Study] = {
     ),
 }
 N_SEEDS = 5
-"""Trainings of each network in PROOFS."""
+"""Trainings of each network in PROOFS, or folds of those on volumes."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,18 @@ PROOFS = {
         planner_section,
         figure=planner_svg,
     ),
+    "ct_ich_volumes": Proof(
+        "CT volumes: a 3D network, and a 2D network on all slices",
+        run_ct,
+        ct_section,
+        needs_images=True,
+    ),
+    "hippocampus_volumes": Proof(
+        "Hippocampus: two findings, Dice and mL",
+        run_hippocampus,
+        hippocampus_section,
+        needs_images=True,
+    ),
 }
 
 
@@ -205,7 +219,7 @@ def main(names: list[str]) -> int:
             if name in STUDIES:
                 keep(name, run_study(name, STUDIES[name]))
                 continue
-            for n_seeds in range(1, N_SEEDS + 1):  # the table grows with the trainings
+            for n_seeds in range(1, N_SEEDS + 1):  # the table grows with the trainings, or folds
                 keep(name, PROOFS[name].run(DATA / name, n_seeds))
         except SegclfError as error:
             say(f"{name}: {error}")

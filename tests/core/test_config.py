@@ -6,7 +6,7 @@ import pytest
 
 from segclf.core.config import Recipe, assign, load_recipe, make_recipe, recipe_yaml
 from segclf.core.errors import ConfigError
-from segclf.core.sameness import flat_settings
+from segclf.core.sameness import SHARED_SETTINGS, flat_settings
 from segclf.core.strict_yaml import parse_yaml
 
 
@@ -222,3 +222,11 @@ def test_settings_that_came_later_count_only_where_they_are_used():
     assert "segment.patch_px" in plain
     used = make_recipe({"segment": {"strict_coarse": True}}, where="test")
     assert flat_settings(used, ["segment"]) == plain | {"segment.strict_coarse": True}
+
+
+def test_slices_that_are_not_used_change_no_training_and_no_prediction():
+    plain, cut = Recipe(), make_recipe({"slices": {"cut": True}}, where="test")
+    assert not [key for key in flat_settings(plain, SHARED_SETTINGS) if key.startswith("slices")]
+    assert flat_settings(cut, SHARED_SETTINGS)["slices.cut"] is True
+    assert plain.slices.in_use == {}
+    assert cut.slices.in_use["slices"]["axis"] == "auto"

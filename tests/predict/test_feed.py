@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import segclf.predict.engine as engine_module
 import segclf.predict.feed as feed
+import segclf.predict.rows as rows
 from segclf.core.errors import CaseError
 from segclf.core.statstable import read_statistics
 from segclf.predict import predict_cases
@@ -125,3 +128,51 @@ def test_cases_with_the_same_id_under_other_files_are_other_cases(
     predict_cases(cases, model, recipe, folder)
     swapped = [replace(cases[0], images=cases[1].images), cases[1]]
     assert predict_cases(swapped, model, recipe, folder).n_parts_made == 1
+
+
+def test_a_large_item_has_nothing_beside_it():
+    taken, done = [], []
+
+    def items():
+        for i in range(6):
+            taken.append(i)
+            yield i
+
+    results = in_thread(
+        lambda i: done.append(i) or i, items(), n_waiting=2, alone=lambda i: i in (3, 4)
+    )
+    assert next(results) == 0
+    assert [next(results), next(results)] == [1, 2]
+    assert taken == [0, 1, 2, 3]
+    assert done == [0, 1, 2]  # 3 is not begun before 2 was taken
+    assert next(results) == 3
+    assert taken == [0, 1, 2, 3]
+    assert next(results) == 4
+    assert list(results) == [5]
+
+
+def test_large_images_are_measured_alone_and_give_the_same_numbers(
+    a_recipe, a_model, some_cases, tmp_path, monkeypatch
+):
+    recipe = a_recipe(predict={"batch_size": 1})
+    cases, model = some_cases(4), a_model(recipe)
+    predict_cases(cases, model, recipe, tmp_path / "usual")
+    seen = []
+    plain = rows.batch_statistics
+
+    def watched(logits, truth=None, **options):
+        seen.append(tuple(logits.shape))
+        return plain(logits, truth, **options)
+
+    monkeypatch.setattr(feed, "MAX_BATCH_PX", 100)
+    monkeypatch.setattr(rows, "MAX_BATCH_PX", 100)
+    monkeypatch.setattr(rows, "batch_statistics", watched)
+    predict_cases(cases, model, recipe, tmp_path / "alone")
+    usual, alone = (read_statistics(tmp_path / name) for name in ("usual", "alone"))
+    pd.testing.assert_frame_equal(alone.frame, usual.frame)
+    np.testing.assert_array_equal(alone.overlap_curve, usual.overlap_curve)
+    assert seen == [(1, 40, 48)] * 4
+    assert feed._is_large(cases[0])
+    monkeypatch.setattr(feed, "MAX_BATCH_PX", 40 * 48)
+    assert not feed._is_large(cases[0])
+    assert not feed._is_large(replace(cases[0], images=(tmp_path / "none.png",)))

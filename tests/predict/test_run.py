@@ -359,6 +359,25 @@ def test_volumes_go_through_a_window_and_keep_their_spacing(
     assert saved.get_fdata().mean() == pytest.approx(read.frame["mean_p"][0], rel=1e-5)
 
 
+def test_no_size_or_distance_is_made_from_a_nominal_spacing(
+    a_recipe, a_model, some_cases, tmp_path
+):
+    cases, found = some_cases(1), {}
+    for is_nominal in (False, True):
+        recipe = a_recipe(nominal_spacing=is_nominal)
+        predict_cases(cases, a_model(recipe), recipe, tmp_path / str(is_nominal))
+        found[is_nominal] = read_statistics(tmp_path / str(is_nominal)).frame.loc[0]
+    assert found[False]["px_size"] == 0.125
+    assert not np.isnan(found[False]["surface_dice"])
+    assert np.isnan(found[True]["px_size"])
+    assert np.isnan(found[True]["surface_dice"])
+    assert found[True]["mean_p"] == found[False]["mean_p"]
+    real = a_recipe()
+    model = a_model(real)
+    with pytest.raises(IntegrityError, match="nominal_spacing is True there, None now"):
+        predict_cases(cases, model, real, tmp_path / "True")
+
+
 def test_flips_are_averaged_in_logits(a_recipe, a_model, some_cases):
     recipe = a_recipe(predict={"flip_tta": True}, augment={"flip_axes": [0, 1]})
     cases, model = some_cases(1), a_model(recipe)

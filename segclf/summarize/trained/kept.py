@@ -51,4 +51,5 @@ def kept_scores(folder: Path, key: str) -> tuple[pd.DataFrame, dict[str, Any]] |
 def _facts(case: Case) -> list[Any]:
     files = [path.stat() if path.is_file() else None for path in case.images]
     times = [None if file is None else [file.st_size, file.st_mtime_ns] for file in files]
-    return [case.case_id, case.patient_id, str(case.labels), times]
+    cut = [case.cut.stamp] if case.cut else []
+    return [case.case_id, case.patient_id, str(case.labels), times, *cut]
