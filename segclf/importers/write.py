@@ -80,7 +80,8 @@ def refuse_existing(places: Places) -> None:
             expected="a name that ends in .csv",
             fix="for example --out manifest.csv",
         )
-    for path in (places.manifest, places.recipe, places.made, places.side, places.new):
+    fixed = (places.manifest, places.recipe, places.made, places.side, places.new, places.left_out)
+    for path in fixed:
         if os.path.lexists(path):
             raise UsageError(
                 f"{path.name!r} exists.",
