@@ -91,7 +91,7 @@ def _library(source: Source) -> "list[FileDataset] | None":
     from highdicom.sr import ImageLibrary
 
     try:
-        ImageLibrary(source.datasets)
+        ImageLibrary(source.datasets[:1])
     except (AttributeError, IndexError, TypeError, ValueError):  # e.g. no PatientOrientation
         return None
     return source.datasets
