@@ -13,6 +13,7 @@ from segclf.core.errors import UsageError
 from segclf.core.runs import find_run
 from segclf.importers.export_nnunet import export_nnunet, export_text
 from segclf.manifest import CaseTable, read_fold_file, read_manifest
+from segclf.manifest.slices import of_rows
 
 __all__ = ["EXPORTERS", "export_data", "export_text"]
 
@@ -51,7 +52,15 @@ def export_data(
 
 def _run_cases(run: str) -> tuple[CaseTable, pd.DataFrame]:
     found = find_run(Path(run), needs="split.parquet", made_by="segclf split")
-    table = read_manifest(load_recipe(found.config), base=found.path)
+    recipe = load_recipe(found.config)
+    if recipe.slices.cut:
+        raise UsageError(
+            f"the cases of the run {found.path.name!r} are slices, which were cut from volumes.",
+            where="segclf export-dataset --run",
+            expected="cases that are files",
+            fix="give the recipe in place of the run (--config): its volumes are exported",
+        )
+    table = read_manifest(recipe, base=found.path)
     return table, pd.read_parquet(found.split)
 
 
@@ -60,7 +69,7 @@ def _own_cases(
 ) -> tuple[CaseTable, pd.DataFrame | None]:
     base = config.parent if config else Path()
     named = os.path.relpath(manifest, base) if manifest else None
-    recipe: Recipe = load_recipe(config, overrides, manifest=named)
+    recipe: Recipe = of_rows(load_recipe(config, overrides, manifest=named))
     table = read_manifest(recipe, base=base)
     return table, _own_split(table, read_fold_file(recipe, base=base))
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskKind, MaskSource, MaskState
 from segclf.importers.record import LeftOut
-from segclf.io import placed_on, probe, read_mask
+from segclf.io import grid_of, mask_on, probe, read_mask
 
 UNKNOWN = -1
 UNCERTAIN = 2
@@ -45,23 +44,15 @@ def code_map(case: Case) -> np.ndarray:
     Raises:
         CaseError: A file cannot be read, or the mask does not lie on the image.
     """
-    image = probe(case.images[0])
-    space = image.shape[1:]
-    codes = np.zeros(space, dtype=np.int64)
-    is_unknown = np.zeros(space, dtype=bool)
+    image = grid_of(probe(case.images[0]))
+    codes = np.zeros(image.shape, dtype=np.int64)
+    is_unknown = np.zeros(image.shape, dtype=bool)
     for k, source in enumerate(case.masks):
         if not is_usable(source):
             is_unknown[:] = True
         elif source.state is MaskState.DRAWN and source.path is not None:
-            values = placed_on(read_mask(source.path), image).array
-            if values.shape != space:
-                raise CaseError(
-                    "shape_mismatch",
-                    f"the mask has shape {values.shape}, the image {space}.",
-                    where=f"mask {source.path.name}",
-                    expected="a mask on the grid of its image",
-                    fix="export the mask at the size of the image",
-                )
+            mask = mask_on(read_mask(source.path), image, source.path, any_place=case.any_place)
+            values = mask.array
             if source.kind is MaskKind.UNCERTAIN:
                 is_unknown |= values == UNCERTAIN
                 values = values == 1

@@ -20,16 +20,9 @@ def test_every_row_has_a_line():
     assert [int(number) for number in ROWS] == [*range(22, 43)]
 
 
-@pytest.mark.parametrize("number", [n for n in ROWS if n != "31"])
+@pytest.mark.parametrize("number", ROWS)
 def test_the_tests_of_a_row_exist(number):
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", ROWS[number])
     assert named
     for path, test in named:
         assert test in functions_of(ROOT / "tests" / path), f"{path}::{test}"
-
-
-def test_runs_are_covered_where_they_are_decoded():
-    """Row 31 holds as soon as there is a decoder of runs."""
-    has_decoder = (ROOT / "segclf/io/rle.py").is_file()
-    assert has_decoder == (ROOT / "tests/io/test_rle.py").is_file()
-    assert "`io/test_rle.py`" in ROWS["31"]
