@@ -25,9 +25,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from segclf.core.config import make_recipe
 from segclf.core.records import Case, MaskSource, MaskState
+from segclf.core.slice_settings import SliceSettings
 from segclf.data import CaseCache, prepare_cases
 from segclf.io import write_image
 from segclf.manifest import check_manifest, read_manifest
+from segclf.manifest.slices import in_slices
 from segclf.predict.feed import Quarantined, read_ahead
 
 REASONS = {"b": "decoder_crash", "d": "timeout"}
@@ -79,6 +81,16 @@ def test_a_mask_that_crashes_its_decoder_costs_its_case(four):
     drawn = MaskSource(MaskState.DRAWN, table.cases[1].images[0])
     case: Case = replace(table.cases[0], masks=(drawn,))
     (found,) = read_ahead([case], recipe, n_channels=1, with_truth=True)
+    assert isinstance(found, Quarantined)
+    assert found.reason == "decoder_crash"
+
+
+def test_a_volume_that_crashes_its_decoder_is_cut_into_one_case_that_is_set_aside(four):
+    table, recipe = four
+    recipe = recipe.model_copy(update={"slices": SliceSettings(cut=True)})
+    crashing = replace(table, cases=table.cases[1:2], frame=table.frame.iloc[1:2])
+    cut = in_slices(crashing, recipe)
+    (found,) = read_ahead(cut.cases, recipe, n_channels=1, with_truth=False)
     assert isinstance(found, Quarantined)
     assert found.reason == "decoder_crash"
 

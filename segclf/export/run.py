@@ -22,6 +22,7 @@ from segclf.export.folder import Write, finish, is_done, keep_same, stamp_of, wr
 from segclf.export.plan import Asked, make_jobs
 from segclf.export.records import Job, Prediction
 from segclf.export.source import need_highdicom
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.other import other_name, other_table, other_than_own
 from segclf.predict.engine import Engine, Group, load_engine, logit_groups
 from segclf.predict.feed import Quarantined
@@ -71,6 +72,7 @@ def check_format(name: str, spatial_dims: int | None = None) -> None:
         )
 
 
+@time_limit(DECODE_LIMIT_S)
 def export(
     exp: Experiment,
     asked: Asked,

@@ -12,6 +12,7 @@ from segclf.core.config import Recipe, load_recipe
 from segclf.core.errors import UsageError
 from segclf.core.runs import find_run
 from segclf.importers.export_nnunet import export_nnunet, export_text
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.manifest import CaseTable, read_fold_file, read_manifest
 from segclf.manifest.slices import of_rows
 
@@ -21,6 +22,7 @@ EXPORTERS: dict[str, Callable[..., dict[str, Any]]] = {"nnunet": export_nnunet}
 """Kind to exporter: `(table, split, folder, *, channels) -> result`."""
 
 
+@time_limit(DECODE_LIMIT_S)
 def export_data(
     kind: str,
     out: Path,

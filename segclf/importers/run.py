@@ -14,11 +14,13 @@ from segclf.core.text import counted
 from segclf.importers.record import Job, Mapping, Options
 from segclf.importers.table import IMPORTERS, Importer
 from segclf.importers.write import Places, has_masks, refuse_existing, write_import
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 from segclf.manifest import CaseTable, read_manifest
 
 MAX_SHOWN = 20
 
 
+@time_limit(DECODE_LIMIT_S)
 def import_data(
     kind: str,
     source: Path,

@@ -10,6 +10,7 @@ from segclf.core.errors import CaseError, DataError
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.core.runs import shown
 from segclf.io import DICOM_SUFFIXES, FORMATS, dicom_kind, probe, stem_of, suffix_of
+from segclf.io.guard import DECODE_LIMIT_S, time_limit
 
 
 def image_cases(folder: Path, n_findings: int, *, spatial_dims: int = 2) -> list[Case]:
@@ -35,6 +36,7 @@ def image_cases(folder: Path, n_findings: int, *, spatial_dims: int = 2) -> list
     ]
 
 
+@time_limit(DECODE_LIMIT_S)
 def folder_table(folder: Path, spatial_dims: int) -> bytes:
     """The images of a folder as the CSV of a manifest: `case_id` and `image`.
 

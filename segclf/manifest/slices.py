@@ -13,6 +13,7 @@ from segclf.core.config import Recipe, SliceSettings
 from segclf.core.errors import CaseError, ConfigError
 from segclf.core.records import Case, Cut, MaskKind, MaskSource, MaskState
 from segclf.io import plane_axes, probe, read_mask
+from segclf.io.guard import time_limit
 from segclf.io.slices import stamp_of
 from segclf.manifest.records import CaseTable
 
@@ -56,7 +57,8 @@ def in_slices(table: CaseTable, recipe: Recipe, notes: Path | None = None) -> Ca
         notes: JSON file that keeps what slices there are, as long as the files do not change.
     """
     if recipe.slices.cut:
-        return _cut(table, recipe, notes)
+        with time_limit(recipe.image.decode_limit_s):
+            return _cut(table, recipe, notes)
     return _with_neighbours(table, recipe) if recipe.slices.neighbours else table
 
 

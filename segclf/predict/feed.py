@@ -70,16 +70,17 @@ def read_ahead(
         return
     n_waiting = recipe.predict.batch_size if recipe.image.spatial_dims == 2 else 1
     yield from in_thread(
-        read, keys, n_waiting=n_waiting, alone=lambda index: _is_large(cases[index])
+        read, keys, n_waiting=n_waiting, alone=lambda index: _is_large(cases[index], recipe)
     )
 
 
-def _is_large(case: Case) -> bool:
+def _is_large(case: Case, recipe: Recipe) -> bool:
     """Whether the image has so many pixels that no other may be in memory beside it."""
     if case.cut is not None:
         return False
     try:
-        return math.prod(probe(case.images[0]).shape[1:]) > MAX_BATCH_PX
+        with time_limit(recipe.image.decode_limit_s):
+            return math.prod(probe(case.images[0]).shape[1:]) > MAX_BATCH_PX
     except (CaseError, OSError):
         return False  # reading it will say why
 
