@@ -5,7 +5,6 @@ positions do, and has no affine. `segclf.io.tiff_stack` says what is known of pa
 """
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +26,7 @@ TIFFFILE_CODECS = (1, 8, 32773, 32946)
 PILLOW_CODECS = (5, 7)
 """Compressions left to libtiff: LZW, and JPEG (images only)."""
 JPEG_CODECS = (6, 7, 33003, 33005, 34712, 34892)
-MAX_RATIO = 2000
-"""More than LZW and deflate can shrink; a smaller file cannot be whole."""
+"""Lossy compressions, which change the values of a mask."""
 MINISWHITE, RGB, PALETTE, YCBCR = 0, 2, 3, 6
 ALPHA = (1, 2)
 
@@ -138,15 +136,6 @@ def _header(tiff: tifffile.TiffFile, path: Path, limits: Limits) -> tuple[Header
     dtype = np.dtype(page.dtype)
     dtype = np.dtype(np.uint8) if page.photometric == PALETTE or dtype.kind == "b" else dtype
     n_bytes = check_size(path, shape, dtype.itemsize, limits)
-    n_file = os.path.getsize(path)
-    if page.compression not in JPEG_CODECS and n_file * MAX_RATIO < n_bytes // 8:
-        raise bad_file(
-            "truncated",
-            path,
-            f"the header declares {n_bytes} bytes of pixels, but the file has {n_file} bytes.",
-            expected="a whole TIFF file",
-            fix="copy or export the file again",
-        )
     return Header(shape, dtype, n_bytes, spacing_mm, None), stack
 
 

@@ -233,7 +233,7 @@ def test_a_volume_beyond_the_limit_or_of_too_few_bytes_is_refused(tmp_path, stac
             place = tiff.pages[0].tags[name].valueoffset
             data[place : place + 4] = (11_000).to_bytes(4, "little")
     path.write_bytes(data)
-    with pytest.raises(CaseError, match="declares 121000000 bytes of pixels") as caught:
+    with pytest.raises(CaseError, match="the picture needs 121000000 bytes") as caught:
         read_image(path)
     assert caught.value.reason == "truncated"
 
