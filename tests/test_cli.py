@@ -12,9 +12,9 @@ from segclf.cli import app
 from segclf.options import start_from
 
 COMMANDS = (
-    "demo", "doctor", "init", "check", "split", "train-seg", "train-clf", "enroll", "predict",
-    "summarize", "calibrate", "infer-classes", "export-masks", "pseudo-label", "eval-subgroups",
-    "report", "compare", "advise",
+    "demo", "doctor", "init", "check", "split", "import", "export-dataset", "train-seg",
+    "train-clf", "enroll", "predict", "summarize", "calibrate", "infer-classes", "export-masks",
+    "pseudo-label", "eval-subgroups", "report", "compare", "advise",
 )  # fmt: skip
 
 

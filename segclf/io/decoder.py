@@ -7,13 +7,14 @@ import socket
 import struct
 import traceback
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segclf.core import errors
-from segclf.io.records import Header, Limits
+from segclf.io.records import Limits
 
 IDLE_S = 60
 """A decoder that is not asked for so long ends itself."""
@@ -61,17 +62,24 @@ def answer(function: Any, request: dict[str, Any]) -> tuple[dict[str, Any], list
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
         return {"bug": f"{type(error).__name__} in the decoder, {where}"}, []
-    spacing_mm = None if found.spacing_mm is None else [float(mm) for mm in found.spacing_mm]
-    head: dict[str, Any] = {"spacing_mm": spacing_mm, "has_affine": found.affine is not None}
-    arrays = [] if found.affine is None else [np.asarray(found.affine)]
-    if isinstance(found, Header):
-        head |= {"shape": [int(n) for n in found.shape], "n_bytes": int(found.n_bytes)}
-        head["dtype"] = np.dtype(found.dtype).str
-    else:
-        arrays.insert(0, found.array)
-    arrays = [a if _is_whole(a) else np.ascontiguousarray(a) for a in arrays]
-    head["arrays"] = [(a.shape, a.dtype.str, "C" if a.flags.c_contiguous else "F") for a in arrays]
-    return head, arrays
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    arrays = {name: each for name, each in values.items() if isinstance(each, np.ndarray)}
+    whole = {name: a if _is_whole(a) else np.ascontiguousarray(a) for name, a in arrays.items()}
+    head: dict[str, Any] = {"kind": type(found).__name__}
+    head["arrays"] = [
+        (name, a.shape, a.dtype.str, "C" if a.flags.c_contiguous else "F")
+        for name, a in whole.items()
+    ]
+    head["values"] = {name: _plain(each) for name, each in values.items() if name not in arrays}
+    return head, [*whole.values()]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (a field of Header or Picture)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.dtype):
+        return value.str
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _is_whole(array: np.ndarray) -> bool:

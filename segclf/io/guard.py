@@ -129,7 +129,7 @@ class _Decoder:
         self.socket.settimeout(seconds)
         send(self.socket, request)
         head = receive(self.socket)
-        arrays = [_empty(*about) for about in head.get("arrays", ())]
+        arrays = [_empty(*about) for _, *about in head.get("arrays", ())]
         for array in arrays:
             fill(self.socket, bytes_of(array))
         return head, arrays
@@ -192,12 +192,15 @@ def _result(head: dict[str, Any], arrays: list[np.ndarray]) -> Any:  # noqa: ANN
         raise MemoryError
     if "bug" in head:
         raise RuntimeError(head["bug"])
-    spacing_mm = None if head["spacing_mm"] is None else tuple(head["spacing_mm"])
-    affine = arrays[-1] if head["has_affine"] else None
-    if "n_bytes" not in head:
-        return Picture(arrays[0], spacing_mm, affine)
-    dtype = np.dtype(head["dtype"])
-    return Header(tuple(head["shape"]), dtype, head["n_bytes"], spacing_mm, affine)
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in head["values"].items()
+    }
+    values |= {name: array for (name, *_), array in zip(head["arrays"], arrays, strict=True)}
+    if head["kind"] == "Picture":
+        return Picture(**values)
+    values["dtype"] = np.dtype(values["dtype"])
+    return Header(**values)
 
 
 def _empty(shape: list[int], dtype: str, order: Any) -> np.ndarray:  # noqa: ANN401

@@ -11,7 +11,7 @@ import pytest
 
 from segclf.core.scoretable import read_scores
 from segclf.export import Asked, export
-from segclf.io import placed_on, probe, read_image, read_mask
+from segclf.io import grid_of, placed_on, probe, read_image, read_mask
 from segclf.predict import predict_maps
 
 FINDINGS = ("lesion", "bleeding")
@@ -60,7 +60,7 @@ def test_a_segmentation_read_by_segclf_is_the_mask_on_the_grid_of_the_series(vol
     exp, t, out = volume_objects
     cases, maps = probabilities(exp)
     for case_id, folder in of_cases(out).items():
-        header = probe(cases[case_id].images[0])
+        header = grid_of(probe(cases[case_id].images[0]))
         read = placed_on(read_mask(folder / "seg.dcm"), header)
         expected = maps[case_id][0] > t
         assert 0 < expected.sum() < expected.size
@@ -180,7 +180,7 @@ def test_the_masks_of_single_pictures_come_back_and_are_measured_in_mm2(picture_
     for case_id, folder in of_cases(out).items():
         planes = read_image(folder / "seg.dcm").array
         np.testing.assert_array_equal(planes.astype(bool), maps[case_id] > t)
-        header = probe(cases[case_id].images[0])
+        header = grid_of(probe(cases[case_id].images[0]))
         np.testing.assert_allclose(probe(folder / "seg.dcm").affine, header.affine)
         report = hd.sr.srread(folder / "sr.dcm")
         groups = report.content.get_planar_roi_measurement_groups()

@@ -23,7 +23,7 @@ from segclf.export.codes import finding_code
 from segclf.export.dicom import DicomWriter
 from segclf.export.records import Job, Prediction, Score
 from segclf.export.source import find_source, quiet, read_source
-from segclf.io import placed_on, probe, read_image, read_mask
+from segclf.io import grid_of, placed_on, probe, read_image, read_mask
 
 NAN = float("nan")
 
@@ -81,7 +81,7 @@ def test_a_mask_made_from_a_nifti_file_goes_to_the_series_it_was_converted_from(
     names, rows = write(tmp_path / "out", found, series=tmp_path / "all")
     assert names == ["seg.dcm", "sr.dcm"]
     assert rows[0]["seg"] == "out/seg.dcm"
-    read = placed_on(read_mask(tmp_path / "out/seg.dcm"), probe(tmp_path / "all/x"))
+    read = placed_on(read_mask(tmp_path / "out/seg.dcm"), grid_of(probe(tmp_path / "all/x")))
     np.testing.assert_array_equal(read.array, mask[0])
 
 
