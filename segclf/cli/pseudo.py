@@ -59,10 +59,7 @@ def pseudo_label(
         config, run, [*(sets or ()), *named], needs="segment/**/model.json",
         made_by="segclf train-seg",
     )  # fmt: skip
-    from segclf.pseudolabel import find_filter  # torch: seconds, once the run is found
-
-    chosen = exp.recipe.pseudolabel.filter
-    _refuse_unread(chosen, find_filter(chosen).reads, uncertain, min_confidence)
+    _refuse_unread(exp.recipe.pseudolabel.filter, uncertain, min_confidence)
     announce(exp)
     from segclf.other import other_than_own
     from segclf.pseudolabel import pseudo_label as label
@@ -85,10 +82,11 @@ def pseudo_label(
     quarantined(sum(record["n_quarantined"] for _, record in made))
 
 
-def _refuse_unread(
-    chosen: str, reads: tuple[str, ...], uncertain: str | None, min_confidence: float | None
-) -> None:
+def _refuse_unread(chosen: str, uncertain: str | None, min_confidence: float | None) -> None:
     """Refuse options for settings that the filter does not read."""
+    from segclf.pseudolabel import find_filter  # torch: seconds, once the run is found
+
+    reads = find_filter(chosen).reads
     given = {"uncertain": uncertain, "min_confidence": min_confidence}
     for name, value in given.items():
         option = f"--{name.replace('_', '-')}"

@@ -81,15 +81,13 @@ def summarize(
 
     overrides = [*(sets or ()), *opt.fitting(rule, fit_on, out_of_fold)]
     is_volume = opt.check_unit(unit, {"--maps": maps, "--fit-on": fit_on})
-    of_maps = {"--name": name, "--out": out, "--maps-hold": maps_hold != "auto"}
     if maps is None:
+        of_maps = {"--name": name, "--out": out, "--maps-hold": maps_hold != "auto"}
         opt.refuse(of_maps, "--maps", "are for maps made elsewhere", "add --maps FOLDER")
-    elif run is not None:
-        opt.refuse(
-            {"--config": config, "--manifest": manifest, "--out": out}, "--maps with --run",
-            "say what the run settles", "leave --run out, or the other options",
-        )  # fmt: skip
-    if maps is not None:
+    else:
+        of_run = {} if run is None else {"--config": config, "--manifest": manifest, "--out": out}
+        what, fix = "say what the run settles", "leave --run out, or the other options"
+        opt.refuse(of_run, "--maps with --run", what, fix)
         options = {"config": config, "manifest": manifest, "overrides": overrides, "t": t}
         options |= {"tau": tau, "out": out, "method": name}
         _summarize_maps(maps, rule, run, maps_hold, as_json, **options)
