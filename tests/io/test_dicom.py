@@ -16,7 +16,7 @@ from openjpeg.utils import encode_array
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import pixel_array
+from pydicom.pixels import get_decoder, pixel_array
 from pydicom.uid import (
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -301,9 +301,11 @@ def test_lossless_jpeg_is_read_with_the_extra(tmp_path):
     np.testing.assert_array_equal(np.moveaxis(read_image(path).array, 0, -1), witness)
 
 
-@pytest.mark.skipif(find_spec("gdcm") is not None, reason="python-gdcm is installed")
-def test_lossless_jpeg_names_the_extra_that_reads_it():
+def test_lossless_jpeg_names_the_extra_that_reads_it(monkeypatch):
     path = get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)
+    decoder = get_decoder(pydicom.dcmread(path).file_meta.TransferSyntaxUID)
+    left = {name: plugin for name, plugin in decoder._available.items() if name != "gdcm"}
+    monkeypatch.setattr(decoder, "_available", left)
     for reader in (probe, read_image, read_mask):
         with pytest.raises(CaseError, match="no decoder for the compression") as caught:
             reader(path)

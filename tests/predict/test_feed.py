@@ -172,7 +172,7 @@ def test_large_images_are_measured_alone_and_give_the_same_numbers(
     pd.testing.assert_frame_equal(alone.frame, usual.frame)
     np.testing.assert_array_equal(alone.overlap_curve, usual.overlap_curve)
     assert seen == [(1, 40, 48)] * 4
-    assert feed._is_large(cases[0])
+    assert feed._is_large(cases[0], recipe)
     monkeypatch.setattr(feed, "MAX_BATCH_PX", 40 * 48)
-    assert not feed._is_large(cases[0])
-    assert not feed._is_large(replace(cases[0], images=(tmp_path / "none.png",)))
+    assert not feed._is_large(cases[0], recipe)
+    assert not feed._is_large(replace(cases[0], images=(tmp_path / "none.png",)), recipe)
