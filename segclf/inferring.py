@@ -93,7 +93,7 @@ def true_classes(
         if rules.truth not in frame:
             raise unknown_name(rules.truth, map(str, frame.columns), kind="column", where="truth")
         known = frame[frame[rules.truth].notna()]
-        return dict(zip(known["case_id"], known[rules.truth].astype(str), strict=True))
+        return dict(zip(known["case_id"], map(_class_name, known[rules.truth]), strict=True))
     of_category = {}
     for case_head, names in categories.items():
         column = frame[f"class_{case_head}"].astype("object")
@@ -102,6 +102,11 @@ def true_classes(
             of_category[f"{case_head}={name}"] = is_it
     found = rule_truth(of_category, rules)
     return {c: name for c, name in zip(frame["case_id"], found, strict=True) if name is not None}
+
+
+def _class_name(value: object) -> str:
+    """A class as the manifest writes it: a blank in a column of numbers makes 2 a 2.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def accuracy_of(

@@ -1,7 +1,9 @@
 """Classes by rules, end to end on a phantom whose test part has combinations of its own."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -65,6 +67,21 @@ def test_classes_metrics_and_rules_of_a_run(exp, tmp_path):
     assert json.loads((inferred / "inferred.json").read_text())["accuracy"] == record["accuracy"]
     assert record["unseen_in_training"]["reason"] == "no such test case"
     assert f"accuracy (all): {record['accuracy']:.3f}" in inferred_text(record)
+
+
+def test_classes_that_are_numbers_are_found_beside_a_blank(exp, tmp_path):
+    frame = exp.table.frame
+    codes = frame["class_density"].map({"L": 1, "M": 2, "H": 3})
+    codes.iloc[-1] = np.nan  # 1 is 1.0 in such a column
+    numbered = replace(exp, table=replace(exp.table, frame=frame.assign(code=codes)))
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("truth: code\nclasses: {1: {density: L}, 2: {density: M}, 3: {density: H}}\n")
+    folder, record = infer_classes(numbered, rules)
+    assert (record["n"], record["n_unknown"], record["n_without_rule"]) == (19, 1, 0)
+    heads = exp.run.stage("classify", "multihead") / "predictions.parquet"
+    own = pd.read_parquet(heads).query("head == 'density' and case_id != @frame.case_id.iloc[-1]")
+    own = own.query("split == 'test'")
+    assert record["accuracy"] == (own["truth"] == own["predicted"]).mean()
 
 
 def test_a_truth_column_may_name_classes_without_a_rule(exp, tmp_path):
