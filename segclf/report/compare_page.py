@@ -13,6 +13,7 @@ from segclf.core.text import counted, plural
 from segclf.report.blocks import FigureFiles, Piece, Section, fold, tables
 from segclf.report.cells import interval_kinds, plain_table
 from segclf.report.compare_forest import methods_forest
+from segclf.report.compare_names import name_rows
 from segclf.report.compare_tables import (
     FAMILIES,
     cells_table,
@@ -158,6 +159,8 @@ def _conclusion(result: Result) -> Iterator[Piece]:
         if len(findings) > 1:
             yield ("text", f"{plain(found['finding'])}:")
         yield from _topics(found)
+    names = tables(name_rows(result["methods"]), plain_table, "Methods")
+    yield from fold("What the names of methods mean", names)
     yield (
         "note",
         "Every sentence is made from the tests and intervals below, by fixed rules; they describe "

@@ -6,8 +6,13 @@ from html.parser import HTMLParser
 
 import pytest
 
+from segclf.classify import HEADS
 from segclf.report import write_comparison
+from segclf.report.compare_names import name_rows
 from segclf.report.compare_tables import cells_table, costs_table, results_table
+from segclf.study.compare.methods import known_methods
+from segclf.summarize import SUMMARIZERS
+from segclf.summarize.trained import TRAINED
 
 SIZES = {
     "n_cases": 60, "n_patients": 30, "n_positive": 32, "n_negative": 28, "n_positive_patients": 16,
@@ -124,6 +129,28 @@ def write(tmp_path):
         return write_comparison(tmp_path, result).read_text(encoding="utf-8")
 
     return page
+
+
+def test_the_page_says_what_each_method_is(write):
+    texts = Parsed(write()).texts
+    assert "What the names of methods mean" in texts
+    assert "ordinary classifier: one class per image" in texts
+    meaning = (
+        "one weight per cell of a coarse probability map; fitted on labels of validation cases"
+    )
+    assert meaning in texts
+
+
+def test_every_method_that_can_be_compared_has_a_meaning():
+    known = [m for m in known_methods().values() if m.base in {*SUMMARIZERS, *TRAINED, *HEADS}]
+    rows = name_rows([{"name": m.name, "family": m.family} for m in known])
+    assert len(rows) > 40
+    assert [row["method"] for row in rows if "plug-in" in row["what it is"]] == []
+    (own,) = name_rows([{"name": "softmax-init@time", "family": "head"}])
+    assert own["what it is"] == (
+        "ordinary classifier: one class per image; trained as long as the segmenter; starts from "
+        "the segmenter's encoder"
+    )
 
 
 def test_settings_that_changed_after_the_results_are_told_with_both_values(write):
