@@ -151,6 +151,9 @@ def test_one_training_says_that_the_spread_over_trainings_is_not_known():
     text = " ".join(conclusion(found, PHRASES, SETTINGS | {"n_seeds": 5})["To be kept in mind"])
     assert "means over 5 trainings" in text
     assert "trained once" not in text
+    assert "poor interval" not in text
+    text = " ".join(conclusion(found, PHRASES, SETTINGS | {"n_seeds": 2})["To be kept in mind"])
+    assert "Two trainings make a poor interval" in text
 
 
 def test_cases_are_counted_once_where_they_stay_the_same():
