@@ -1,7 +1,7 @@
 """Read every file of a case table and report everything that is wrong or worth knowing."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -250,4 +250,23 @@ def _notes(table: CaseTable, seen: Sequence[Examined]) -> list[Problem]:
                 f"add a column label_{finding}",
                 "no_labels",
             )
+    for column, values in _categories(table):
+        if len(values) == 1:
+            note(
+                column,
+                f"every known {column} is {values.pop()}.",
+                "two kinds at least, else a classifier has nothing to tell apart",
+                "nothing to do if masks alone are to be learned; else correct the column",
+                "constant_label",
+            )
     return notes
+
+
+def _categories(table: CaseTable) -> Iterator[tuple[str, set[str]]]:
+    """Each column that a classifier can learn, and what occurs in it."""
+    for k, finding in enumerate(table.findings):
+        known = (case.labels[k] for case in table.cases)
+        yield f"label_{finding}", {f"{label:g}" for label in known if not np.isnan(label)}
+    for head in sorted({head for case in table.cases for head in case.classes}):
+        found = {case.classes[head] for case in table.cases if head in case.classes}
+        yield f"class_{head}", {repr(name) for name in found}

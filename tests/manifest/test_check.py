@@ -248,6 +248,22 @@ def test_a_patient_in_two_splits_is_found_without_being_named(data):
     assert "anna" not in json.dumps(check_manifest(table).as_dict())
 
 
+def test_columns_that_tell_nothing_apart_are_noted(data):
+    table = data.read(
+        """
+        image, label_a, label_b, class_grade, class_side
+        a.png, 1,       1,       II,          left
+        b.png, 1,       0,       II,
+        c.png, ,        0,       ,            right
+    """,
+        findings=["a", "b"],
+    )
+    found = [p for p in problems(table, "note") if p.reason == "constant_label"]
+    assert [problem.wrong for problem in found] == [
+        "every known label_a is 1.", "every known class_grade is 'II'.",
+    ]  # fmt: skip
+
+
 def test_a_class_missing_in_a_split(data):
     table = data.read("""
         image, label, split
