@@ -62,6 +62,12 @@ def plan_known(cases: Sequence[Case], recipe: Recipe, _cache: CaseCache) -> Plan
     return plan_uniform(cases, recipe, known)
 
 
+def plan_exclusive(cases: Sequence[Case], recipe: Recipe, cache: CaseCache) -> Plan:
+    """Of findings the balanced cases; of a class column, `classify.targets`, the known ones."""
+    plan = plan_known if recipe.classify.targets else plan_balanced
+    return plan(cases, recipe, cache)
+
+
 def new_classifier(recipe: Recipe, targets: Targets, n_channels: int) -> Classifier:
     """The segmenter's encoder, global average pooling, dropout, one linear layer."""
     return build_classifier(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from segclf.classify.categories import multihead_targets
 from segclf.classify.findings import sigmoid_targets, softmax_targets
-from segclf.classify.head import Head, plan_known
+from segclf.classify.head import Head, plan_exclusive, plan_known
 from segclf.classify.joint import joint_head
 from segclf.classify.metric.classes import metric_targets
 from segclf.classify.metric.network import build_embedder
@@ -14,7 +14,7 @@ from segclf.core.config import Recipe
 
 HEADS: dict[str, Head | Callable[[Recipe], Head]] = {
     "sigmoid": Head(sigmoid_targets),
-    "softmax": Head(softmax_targets),
+    "softmax": Head(softmax_targets, plan=plan_exclusive),
     "multihead": Head(multihead_targets, plan=plan_known),
     "joint": joint_head,
     "metric": Head(metric_targets, build=build_embedder, train=train_metric),

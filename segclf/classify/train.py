@@ -1,5 +1,6 @@
 """Train an ordinary classifier on the segmenter's encoder, cases and budget."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def train_classifier(
             table, split, recipe, folder, fold=fold, resume=resume, start=start, on_event=on_event
         )
     parts, targets = labelled_parts(head, table, split, recipe, fold=fold)
+    _say_constant(targets, parts["train"], on_event)
     prepared = begin_training(
         parts["train"],
         parts["val"],
@@ -122,6 +124,21 @@ def labelled_parts(
     if recipe.classify.class_weights == "balanced":
         targets = balanced(targets, parts["train"])
     return {part: targets.relabelled(cases) for part, cases in parts.items()}, targets
+
+
+def _say_constant(targets: Targets, train: Sequence[Case], on_event: EventSink | None) -> None:
+    """Warn of findings about which the training cases say nothing, beside others that they do."""
+    for place, finding in enumerate(targets.findings):
+        known = [case.labels[place] for case in train if not np.isnan(case.labels[place])]
+        if len(set(known)) > 1 or on_event is None:
+            continue
+        what = (
+            f"all {len(known)} known labels of {finding} are {known[0]:g}"
+            if known
+            else (f"no label of {finding} is known")
+        )
+        message = f"{what} in training: nothing is learned of it, and its scores say nothing"
+        on_event({"kind": "warning", "about": "labels", "message": message})
 
 
 def load_classifier(folder: Path) -> tuple[nn.Module, ModelCard]:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from segclf.classify import HEADS, find_head, load_classifier, targets_of, train_classifier
 from segclf.classify.metric import embed_cases, load_embedder
@@ -13,6 +12,7 @@ from segclf.core.config import make_recipe
 from segclf.core.errors import DataError
 from segclf.core.scoretable import read_scores
 from segclf.data import Batch
+from segclf.io import write_image, write_mask
 from segclf.manifest import cases_of, make_split, read_manifest
 from segclf.networks import JointOutputs
 from segclf.training import initial_weights
@@ -35,30 +35,33 @@ def fast_disk(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
-def truth_cells(i, one_class):
+def truth_cells(i, mask, one_class):
     if i == 0:
         return ",,,,"  # nothing is known
     y = 1 if one_class else i % 2
-    return f"{'m.png' if y else ''},{y},{'ab'[y]},{'xyz'[i % 3]},"
+    return f"{mask if y else ''},{y},{'ab'[y]},{'xyz'[i % 3]},"
 
 
-def data_set(folder, classify, *, first=0, one_class=False):
+def data_set(folder, classify, *, first=0, one_class=False, dims=2):
     """Table, split and recipe of 24 cases from number `first` on; nothing is known of number 0."""
     folder.mkdir()
-    mask = np.zeros((16, 16), np.uint8)
-    mask[4:9, 4:9] = 255
-    Image.fromarray(mask).save(folder / "m.png")
+    size, suffix = ((16, 16), "png") if dims == 2 else ((16, 16, 8), "nii.gz")
+    mask = np.zeros(size, np.uint8)
+    mask[4:9, 4:9] = 255 if dims == 2 else 1
+    write_mask(folder / f"m.{suffix}", mask)
     rows = ["case_id,image,mask_lesion,label_lesion,class_kind,class_shape,patient_id,split"]
     for i in range(first, 25):
-        pixels = np.random.default_rng(i).integers(0, 90, (16, 16)) + 60 * (i % 2) * (mask > 0)
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"i{i}.png")
+        pixels = np.random.default_rng(i).integers(0, 90, size) + 60 * (i % 2) * (mask > 0)
+        write_image(folder / f"i{i}.{suffix}", pixels[None].astype(np.uint8))
         part = "train" if i < 13 else "val" if i < 19 else "test"
-        rows.append(f"c{i},i{i}.png,{truth_cells(i, one_class)}p{i},{part}")
+        truth = truth_cells(i, f"m.{suffix}", one_class)
+        rows.append(f"c{i},i{i}.{suffix},{truth}p{i},{part}")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
     recipe = make_recipe(
         {
             "manifest": "manifest.csv",
             "findings": ["lesion"],
+            "image": {"spatial_dims": dims},
             "network": NETWORKS[2],
             "train": {
                 "steps": 4, "batch_size": 4, "warmup_steps": 1, "validate_every": 2,
@@ -96,9 +99,13 @@ def scores_of(folder, made, *, batch_size, order=1):
     )[0]
 
 
-def test_a_saved_head_scores_each_case_alone_and_in_any_order_as_in_training(classify, tmp_path):
-    made = data_set(tmp_path / "data", classify)
-    folder = train_classifier(*made, tmp_path / "run")
+@pytest.mark.parametrize("dims", [2, 3], ids=["2D", "3D"])
+def test_a_saved_head_scores_each_case_alone_and_in_any_order_as_in_training(
+    classify, dims, tmp_path
+):
+    made, events = data_set(tmp_path / "data", classify, dims=dims), []
+    folder = train_classifier(*made, tmp_path / "run", on_event=events.append)
+    assert [event for event in events if event["kind"] == "warning"] == []
     table = read_scores(folder).query("split == 'test'")
     written = {c: rows["score"].to_numpy() for c, rows in table.groupby("case_id")}
     if classify["head"] == "metric":  # its scores compare embeddings, and these are kept
@@ -167,7 +174,10 @@ def test_one_class_in_training_is_scored_or_refused_with_a_reason(classify, tmp_
         with pytest.raises(DataError):
             train_classifier(*made, tmp_path / "run")
         return
-    folder = train_classifier(*made, tmp_path / "run")
+    events = []
+    folder = train_classifier(*made, tmp_path / "run", on_event=events.append)
+    said = "all 12 known labels of lesion are 1 in training: nothing is learned of it"
+    assert any(said in str(event.get("message")) for event in events)
     scores = read_scores(folder)
     assert scores["score"].between(0, 1).all()
     assert scores["threshold"].isna().all()  # no negative to fit one on
