@@ -76,7 +76,7 @@ def test_classes_that_are_numbers_are_found_beside_a_blank(exp, tmp_path):
     numbered = replace(exp, table=replace(exp.table, frame=frame.assign(code=codes)))
     rules = tmp_path / "rules.yaml"
     rules.write_text("truth: code\nclasses: {1: {density: L}, 2: {density: M}, 3: {density: H}}\n")
-    folder, record = infer_classes(numbered, rules)
+    _, record = infer_classes(numbered, rules)
     assert (record["n"], record["n_unknown"], record["n_without_rule"]) == (19, 1, 0)
     heads = exp.run.stage("classify", "multihead") / "predictions.parquet"
     own = pd.read_parquet(heads).query("head == 'density' and case_id != @frame.case_id.iloc[-1]")
