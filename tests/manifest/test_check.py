@@ -322,7 +322,7 @@ def test_the_text_shows_problems_then_the_data_and_shortens_long_lists(data):
     rows = "\n".join(f"{name}.png,m.png,1,{sex}" for name, sex in zip("abcd", "FFMM", strict=True))
     report = check_manifest(data.read("image,mask,label,sex\n" + rows))
     text = check_text(report, max_shown=1)
-    assert text.startswith("4 errors, 0 warnings, 1 note\n")
+    assert text.startswith("4 errors, 0 warnings, 2 notes\n")  # no patients; labels all alike
     assert "error: row 2 (a), mask: m.png holds the values 0, 1, 2." in text
     assert "... 3 more of mask_values" in text
     assert "4 cases of 4 patients" in text
