@@ -1,0 +1,2 @@
+def write_changed(*a):
+    return None
