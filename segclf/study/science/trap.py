@@ -134,7 +134,8 @@ def _too_small(
     )
     levels = ", ".join(f"{level:g}" for level in rhos)
     return PoolError(
-        f"the {LONG[part]} part cannot give {max(n, 2 * MIN_PATIENTS)} cases at every rho of {levels}.",
+        f"the {LONG[part]} part cannot give {max(n, 2 * MIN_PATIENTS)} cases at every rho of "
+        f"{levels}.",
         where=f"{about}: {cells}",
         expected=f"at most {most} cases at these levels",
         fix="ask for fewer cases or a rho nearer to 0.5, or give a larger pool",
