@@ -8,7 +8,6 @@ import typer
 from segclf import options as opt
 from segclf.cli.app import app
 from segclf.console import answer, say
-from segclf.core.errors import UsageError
 from segclf.core.runs import RUNS
 from segclf.options import refuse
 
@@ -56,7 +55,9 @@ def study(
     from segclf.study.science.source import Source
 
     if name == "list":
-        answer(listed(), "\n".join(f"{key}: {text}" for key, text in listed().items()), as_json=as_json)
+        answer(
+            listed(), "\n".join(f"{key}: {text}" for key, text in listed().items()), as_json=as_json
+        )
         return
     source = None
     if manifest is not None or config is not None:

@@ -18,8 +18,8 @@ from segclf.core.settings import SummarizeSettings
 from segclf.core.thresholds import fit_threshold
 from segclf.evaluate.inference.auroc import auroc_of
 from segclf.experiment import Experiment
-from segclf.study.science.coarsen import write_changed
-from segclf.study.science.select import Selection
+from segclf.study.science.changed_files import write_changed
+from segclf.study.science.selection import Selection
 from segclf.study.science.source import Source, cell_experiment, open_pool
 
 SPECIFICITY = 0.9

@@ -64,13 +64,17 @@ def read_scores_of(cells: Sequence[Cell], rows: Mapping[str, Row], folder: Path)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def search_and_plan(study: Study, folder: Path, seeds: Sequence[int], jobs: int) -> list[Cell]:
-    """The cells that confirm, with the settings that the search chose; trains what it lacks."""
+def search_and_plan(
+    study: Study, folder: Path, seeds: Sequence[int], jobs: int
+) -> tuple[list[Cell], dict[str, str]]:
+    """The cells that confirm, and what the search chose; trains what it lacks."""
     place = folder / study.name
     tried = plan_search(study, folder)
     rows = run_cells([cell for own in tried.values() for cell in own], place, jobs=jobs)
     val_auroc = {key: row.get("val_auroc") for key, row in rows.items()}
-    return plan(study, folder, seeds, choose(tried, val_auroc))
+    chosen = choose(tried, val_auroc)
+    told = {key: " ".join(settings) for key, settings in chosen.items()}
+    return plan(study, folder, seeds, chosen), told
 
 
 def _finished(

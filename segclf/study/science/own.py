@@ -9,6 +9,7 @@ from segclf.core.errors import CaseError, UsageError
 from segclf.core.records import Case, MaskState
 from segclf.manifest import cases_of
 from segclf.study.advise.look import area_shares
+from segclf.study.science.entry import group_name
 from segclf.study.science.minutes import minutes_to_cases
 from segclf.study.science.plan import Level, Regime, Select, Study
 from segclf.study.science.pool import PoolError
@@ -57,19 +58,27 @@ def own_study(name: str, source: Source, asked: Question) -> Study:
             fix="for example --column sex --value F",
         )
     levels = _LEVELS[name](pool, asked)
-    arms = study.regimes[0].arms
-    regime = Regime(OWN, "", levels, arms, searched=levels[len(levels) // 2].name)
-    if name in ("label-efficiency", "budget"):
-        regime = replace(regime, searched=None)
-    is_grouped = name == "rare-subgroup"
-    return replace(
+    regime = Regime(OWN, "", levels, study.regimes[0].arms, searched=levels[len(levels) // 2].name)
+    if study.is_size:
+        regime = replace(regime, searched=None)  # the larger the set, the longer may be best
+    feature = (asked.column, asked.value) if asked.column is not None else None
+    study = replace(
         study,
+        name=f"{name}-{pool.recipe.name}",
+        about=_ABOUT[name],
+        axis=f"P({asked.column} = label) in training" if name == "shortcut" else study.axis,
         regimes=(regime,),
+        claims=(),
         source=source,
-        spurious=None if is_grouped else asked.column,
-        group=asked.column if is_grouped else None,
-        metric="auroc" if study.metric == "robust_auroc" and not asked.column else study.metric,
     )
+    if name == "rare-subgroup":
+        study = replace(study, group=feature)
+        own = group_name(study)
+        metrics = (("recall", own), ("recall", f"not {own}"), ("specificity", None), ("auroc", own))
+        return replace(study, metrics=metrics)
+    if "robust_auroc" not in [metric for metric, _ in study.metrics] or feature is not None:
+        return replace(study, spurious=feature if study.spurious else None)
+    return replace(study, spurious=None, metrics=(("auroc", None),))
 
 
 def _sizes(pool: Pool, asked: Question) -> tuple[int, ...]:
@@ -189,6 +198,22 @@ def _fold(pool: Pool) -> int | None:
     return pool.folds[0] if pool.folds else None
 
 
+_ABOUT = {
+    "label-efficiency": "Nested subsets of whole patients; validation cases shrink with them.",
+    "prevalence": "The number of training images is the same, and so are the test cases.",
+    "target-size": "Bins of equal numbers of positives by the area of their mask; the positives of "
+    "a bin are tested against all negatives.",
+    "rare-subgroup": "The number of training images is the same. Recall is that at the threshold "
+    "which gives a specificity of 0.9 on validation cases.",
+    "shortcut": "Trap sets by dropping cases: reversed in test.",
+    "coarseness": "Coarse masks are learned as if they were full ones; 'careful' ignores what a "
+    "box leaves open.",
+    "summarizers": "One segmenter a seed, whose maps are summarized in every way.",
+    "mask-noise": "Masks of training and validation cases are changed; of the missing share "
+    "nothing is known.",
+    "budget": "The classifier has a label of every image, the segmenter fewer images with the "
+    "masks of their positives as well.",
+}
 _LEVELS: dict[str, Callable[[Pool, Question], tuple[Level, ...]]] = {
     "label-efficiency": _of_size,
     "prevalence": _of_prevalence,
@@ -200,3 +225,20 @@ _LEVELS: dict[str, Callable[[Pool, Question], tuple[Level, ...]]] = {
     "mask-noise": _whole,
     "budget": _of_minutes,
 }
+
+
+def numbers_of(text: str | None) -> tuple[int, ...]:
+    """Numbers of training images from `50,100,200`; () without a text.
+
+    Raises:
+        UsageError: One is no whole number above 0.
+    """
+    words = [word.strip() for word in (text or "").split(",") if word.strip()]
+    if all(word.isdigit() and int(word) > 0 for word in words):
+        return tuple(int(word) for word in words)
+    raise UsageError(
+        f"{text!r} are no numbers of images.",
+        where="--sizes",
+        expected="whole numbers above 0, with commas between them",
+        fix="for example --sizes 50,100,200",
+    )

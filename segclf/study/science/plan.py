@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segclf.study.science.cells import Arm, Cell
-from segclf.study.science.select import Selection
+from segclf.study.science.claims import Claim
+from segclf.study.science.selection import Selection
 from segclf.study.science.source import Pool, Source, open_pool, phantom_source
 
 Select = Callable[[Pool, int, int | None], Selection]
@@ -53,18 +54,27 @@ class Study:
 
     name: str
     title: str
-    claim: str
     axis: str
     regimes: tuple[Regime, ...]
     overrides: tuple[str, ...]
     """Settings of all trainings on phantoms."""
-    metric: str
-    """What the study is about: a metric of `judge.curve`."""
-    spurious: str | None = None
-    """Column of the shortcut."""
-    group: str | None = None
-    """Column of the subgroups."""
+    metrics: tuple[tuple[str, str | None], ...] = (("auroc", None),)
+    """Names in METRICS, each with the group that it is judged in, or None; the first is drawn."""
+    about: str = ""
+    """The protocol in words."""
+    claims: tuple[Claim, ...] = ()
+    reference: str = "classifier"
+    """The arm that all others are compared with."""
+    order: tuple[str, ...] = ()
+    """Arms that are expected to rise, lowest first."""
+    spurious: tuple[str, str | None] | None = None
+    """Column of the shortcut and the value that means present."""
+    group: tuple[str, str | None] | None = None
+    """Column of the subgroup and its value."""
     is_log: bool = False
+    """The axis is one of sizes."""
+    is_size: bool = False
+    """Fewer is better: by what factor is asked."""
     source: Source | None = None
     """The user's data; None draws phantoms."""
 

@@ -16,7 +16,7 @@ from segclf.core.runs import Run
 from segclf.experiment import Experiment
 from segclf.manifest import CaseTable, make_split, read_fold_file, read_manifest, write_side_table
 from segclf.phantom import PhantomSettings, write_phantom
-from segclf.study.science.select import Selection
+from segclf.study.science.selection import Selection
 
 PHANTOMS = "phantoms"
 

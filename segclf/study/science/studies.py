@@ -5,10 +5,12 @@ fresh ones.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from segclf.study.science.cells import Arm
+from segclf.study.science.claims import CLAIMS
 from segclf.study.science.minutes import minutes_to_cases
 from segclf.study.science.plan import Level, Regime, Select, Study
 from segclf.study.science.select import first_cases, with_group_share, with_prevalence
@@ -31,14 +33,15 @@ PHANTOM: Mapping[str, Any] = {
     "n_cases": {"train": 2400, "val": 600, "test": 400},
     **INDEPENDENT,
 }
-SMALL = {**PHANTOM, "area_fraction": 0.008}
-LARGE = {**PHANTOM, "area_fraction": 0.15, "area_spread": 0.2}
+SMALL = {**PHANTOM, "area_fraction": 0.005, "area_spread": 0.3}
+LARGE = {**PHANTOM, "area_fraction": 0.2, "area_spread": 0.1, "contrast": 0.5}
 CLAIMED, FADED = "claimed", "faded"
 TWO = (
-    (CLAIMED, "small targets, 0.8 % of the image", SMALL),
-    (FADED, "large targets, 15 % of the image", LARGE),
+    (CLAIMED, "small targets, 0.5 % of the image", SMALL),
+    (FADED, "large targets, 20 % of the image, with more contrast", LARGE),
 )
 N_TRAIN = 320
+RHOS = (0.5, 0.8, 0.95)
 MINUTES_PER_LABEL, MINUTES_PER_MASK = 0.1, 1.0
 RULES = (
     "mean", "max", "topk", "mean_logit", "max_logit", "topk_logit", "noisy_or", "lse",
@@ -68,11 +71,15 @@ def _images(n: int) -> Level:
 
 
 def _two(
-    levels: tuple[Level, ...], changes: Mapping[str, Any] = MappingProxyType({}), **kwargs: str
+    levels: tuple[Level, ...],
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    searched: str | None = None,
+    arms: tuple[Arm, ...] = BOTH,
 ) -> tuple[Regime, ...]:
     """The regime in which the claim is said to hold, and that in which it is said to fade."""
     return tuple(
-        Regime(name, about, levels, BOTH, {**phantom, **changes}, **kwargs)
+        Regime(name, about, levels, arms, {**phantom, **changes}, searched)
         for name, about, phantom in TWO
     )
 
@@ -90,17 +97,20 @@ def _budget(minutes: float) -> tuple[Level, ...]:
 LABEL_EFFICIENCY = Study(
     name="label-efficiency",
     title="Label efficiency",
-    claim="up to ten times fewer labelled images",
     axis="training images",
-    regimes=_two(tuple(_images(n) for n in (20, 60, 200, 600))),
+    regimes=(
+        Regime(*TWO[0][:2], tuple(_images(n) for n in (20, 60, 200, 600)), BOTH, TWO[0][2]),
+        Regime(*TWO[1][:2], tuple(_images(n) for n in (8, 12, 20, 40)), BOTH, TWO[1][2]),
+    ),
     overrides=SMALL_NETWORK,
-    metric="auroc",
+    about="Nested subsets of whole patients; validation cases shrink with them.",
+    claims=(replace(CLAIMS["label-efficiency"], level="600 images", fade_level="20 images"),),
     is_log=True,
+    is_size=True,
 )
 PREVALENCE = Study(
     name="prevalence",
     title="Prevalence in training",
-    claim="better at low prevalence",
     axis="share of positives in training",
     regimes=(
         Regime(
@@ -116,34 +126,36 @@ PREVALENCE = Study(
         ),
     ),
     overrides=SMALL_NETWORK,
-    metric="auroc",
+    metrics=(("auroc", None), ("average_precision", None)),
+    about="The number of training images is the same; the test cases are the same, half of them "
+    "positive.",
     is_log=True,
 )
 TARGET_SIZE = Study(
     name="target-size",
     title="Size of the target",
-    claim="most at small targets",
     axis="share of the image that the target covers",
     regimes=(
         Regime(
             CLAIMED,
-            "200 training images",
+            "200 training images, everything but the size the same",
             tuple(
                 Level(f"{area:.1%}", area, sized(200), {"area_fraction": area})
                 for area in (0.003, 0.008, 0.02, 0.05, 0.15)
             ),
             BOTH,
             {**PHANTOM, "area_spread": 0.2},
+            searched="2.0%",
         ),
     ),
     overrides=SMALL_NETWORK,
-    metric="auroc",
+    about="Every size is a phantom of its own, with test cases of that size.",
     is_log=True,
 )
+RARE = "site C"
 RARE_SUBGROUP = Study(
     name="rare-subgroup",
     title="A subgroup that is rare in training",
-    claim="up to 161.1 % more recall in certain rare subgroups",
     axis="share of the subgroup in training",
     regimes=_two(
         tuple(
@@ -154,15 +166,16 @@ RARE_SUBGROUP = Study(
         searched="10%",
     ),
     overrides=SMALL_NETWORK,
-    metric="recall",
-    group="site",
+    metrics=(("recall", RARE), ("recall", f"not {RARE}"), ("specificity", None), ("auroc", RARE)),
+    about=f"{N_TRAIN} training images, of which a share is of one site with more noise and another "
+    "gamma. Recall is that at the threshold which gives a specificity of 0.9 on validation cases.",
+    claims=(replace(CLAIMS["rare-subgroup"], level="2%", fade_level="2%", group=RARE),),
+    group=("site", "C"),
     is_log=True,
 )
-RHOS = (0.5, 0.8, 0.95)
 SHORTCUT = Study(
     name="shortcut",
     title="A shortcut that turns around",
-    claim="up to 44.8 % better robust AUROC",
     axis="P(tube present = label) in training; reversed in test",
     regimes=_two(
         tuple(
@@ -173,58 +186,59 @@ SHORTCUT = Study(
         searched="rho 0.8",
     ),
     overrides=SMALL_NETWORK,
-    metric="robust_auroc",
-    spurious="tube",
+    metrics=(("robust_auroc", None), ("auroc", None)),
+    about=f"{N_TRAIN} training images; trap sets by dropping cases, nothing else differs.",
+    claims=(replace(CLAIMS["shortcut"], level="rho 0.95", fade_level="rho 0.5"),),
+    spurious=("tube", None),
 )
+COARSE = (
+    Arm("image label", "classify"),
+    Arm("box", "segment", masks="box", strict=True),
+    Arm("dilated 6 px", "segment", masks="dilated:6", strict=True),
+    Arm("dilated 2 px", "segment", masks="dilated:2", strict=True),
+    Arm("mask", "segment"),
+    Arm("box, careful", "segment", masks="box"),
+)
+TRAP = {"rho": {"train": 0.9, "val": 0.9, "test": 0.5}}
 COARSENESS = Study(
     name="coarseness",
     title="How coarse may the masks be?",
-    claim="robust AUROC 0.46 with labels, 0.72 with boxes, 0.82 with masks (Saab et al. 2022)",
     axis="annotation",
-    regimes=(
-        Regime(
-            CLAIMED,
-            "coarse masks are learned as if they were full ones, as Saab et al. do; 'careful' ones "
-            "ignore what is not known",
-            (Level("rho 0.9", 0.9, sized(N_TRAIN)),),
-            (
-                Arm("image label", "classify"),
-                Arm("box", "segment", masks="box", strict=True),
-                Arm("dilated 6 px", "segment", masks="dilated:6", strict=True),
-                Arm("dilated 2 px", "segment", masks="dilated:2", strict=True),
-                Arm("mask", "segment"),
-                Arm("box, careful", "segment", masks="box"),
-            ),
-            {**SMALL, "rho": {"train": 0.9, "val": 0.9, "test": 0.5}},
-            searched="rho 0.9",
-        ),
-    ),
+    regimes=_two((Level("rho 0.9", 0.9, sized(N_TRAIN)),), TRAP, arms=COARSE),
     overrides=SMALL_NETWORK,
-    metric="robust_auroc",
-    spurious="tube",
-)
+    metrics=(("robust_auroc", None), ("auroc", None)),
+    about=f"{N_TRAIN} training images, in 90 % of which the tube agrees with the label. Coarse "
+    "masks are learned as if they were full ones, as Saab et al. did; 'careful' ignores what a box "
+    "leaves open.",
+    claims=(
+        replace(CLAIMS["coarseness"], comparison=("image label", "box", "mask"), level="rho 0.9",
+                fade_level="rho 0.9"),
+    ),
+    reference="image label",
+    order=("image label", "box", "mask"),
+    spurious=("tube", None),
+)  # fmt: skip
 SUMMARIZERS = Study(
     name="summarizers",
     title="How masks become scores",
-    claim="the simplest rules suffice",
     axis="summarizer",
     regimes=(
         Regime(
             CLAIMED,
-            "one segmenter of 200 images a seed, summarized in every way",
+            "200 training images, small targets",
             (_images(200),),
-            (Arm("segmentation", "segment", rules=RULES), CLASSIFIER),
+            (Arm(RULES[0], "segment", rules=RULES), CLASSIFIER),
             SMALL,
             searched="200 images",
         ),
     ),
     overrides=(*SMALL_NETWORK, "summarize.steps=100"),
-    metric="auroc",
+    about="One segmenter a seed, whose maps are summarized in every way.",
 )
+WRONG = ("eroded:1", "eroded:2", "shifted:2", "shifted:4", "missing:0.25", "missing:0.5")
 MASK_NOISE = Study(
     name="mask-noise",
     title="Masks that are wrong or missing",
-    claim="none: how much error of masks does the method bear?",
     axis="masks in training",
     regimes=(
         Regime(
@@ -233,13 +247,7 @@ MASK_NOISE = Study(
             (_images(200),),
             (
                 Arm("as drawn", "segment"),
-                *(
-                    Arm(how.replace(":", " "), "segment", masks=how)
-                    for how in (
-                        "eroded:1", "eroded:2", "shifted:2", "shifted:4", "missing:0.25",
-                        "missing:0.5",
-                    )
-                ),
+                *(Arm(how.replace(":", " "), "segment", masks=how) for how in WRONG),
                 CLASSIFIER,
             ),
             {**PHANTOM, "area_fraction": 0.02},
@@ -247,12 +255,13 @@ MASK_NOISE = Study(
         ),
     ),
     overrides=SMALL_NETWORK,
-    metric="auroc",
-)  # fmt: skip
+    about="Eroded and shifted by pixels; of the missing share nothing is known. Test masks are as "
+    "drawn.",
+    reference="as drawn",
+)
 BUDGET = Study(
     name="budget",
     title="Equal minutes of annotation",
-    claim="masks cost more than labels: do they still pay?",
     axis="minutes of annotation",
     regimes=(
         Regime(
@@ -264,8 +273,10 @@ BUDGET = Study(
         ),
     ),
     overrides=SMALL_NETWORK,
-    metric="auroc",
+    about="The classifier has a label of every image, the segmenter fewer images with the masks of "
+    "their positives as well. Validation cases shrink with training and are paid for alike.",
     is_log=True,
+    is_size=True,
 )
 STUDIES = {
     study.name: study
