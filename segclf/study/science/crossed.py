@@ -248,7 +248,7 @@ def interval(values: np.ndarray, freedom: float) -> Row:
         freedom: Degrees of freedom of the number.
     """
     known = np.sort(values[~np.isnan(values)])
-    share = 1 - len(known) / len(values)
+    share = float(np.isnan(values).mean())
     if share > MOST_UNDEFINED:
         return {"lo": None, "hi": None, "reason": f"undefined in {100 * share:.0f} % of resamples"}
     tail = tail_of(freedom)

@@ -1,5 +1,7 @@
 """Curves, differences and trends, by hand, against scikit-learn, SciPy and a plain bootstrap."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,11 +89,11 @@ def test_what_cannot_be_measured_is_missing_with_its_reason():
         rows([3, 1], label=[1, 0], level="20", spurious=[1.0, 1.0]),
         rows([np.nan, np.nan], label=[1, 0], level="30"),
     )
-    assert [row["reason"] for row in curve(scores, "auroc")] == [
-        "no negative test case",
-        "undefined in 50 % of resamples",  # one patient of two drawn twice
-        "no training has a value for such test cases",
-    ]
+    none, once, empty = [row["reason"] for row in curve(scores, "auroc")]
+    assert none == "no negative test case"
+    share = re.fullmatch(r"undefined in (\d+) % of resamples", once)[1]
+    assert int(share) == pytest.approx(50, abs=8)  # one patient of two is drawn twice
+    assert empty == "no training has a value for such test cases"
     assert [row["value"] for row in curve(scores, "auroc")] == [None, 1.0, None]
     robust = curve(scores, "robust_auroc")[1]
     assert robust["reason"] == "no positive test case without the shortcut"
@@ -99,8 +101,8 @@ def test_what_cannot_be_measured_is_missing_with_its_reason():
 
 def test_a_metric_undefined_in_one_resample_of_forty_has_an_interval_still():
     values = np.r_[np.full(10, np.nan), np.linspace(0, 1, 390)]
-    assert interval(values, np.inf)["lo"] == pytest.approx(0.025, abs=0.005)
-    assert "reason" in interval(np.r_[np.nan, values], np.inf)
+    assert interval(values, 1e9)["lo"] == pytest.approx(0.025, abs=0.005)
+    assert "reason" in interval(np.r_[np.nan, values], 1e9)
 
 
 def test_a_case_set_aside_in_one_arm_is_set_aside_in_both():
@@ -134,7 +136,7 @@ def test_the_interval_is_that_of_a_plain_crossed_bootstrap(large, monkeypatch):
     label = of(large, "a", 0).label.to_numpy()
     rng = np.random.default_rng(0)
     witness = []
-    for _ in range(300):
+    for _ in range(150):
         patients, trainings = rng.integers(0, 60, 60), rng.integers(0, 3, 2)  # one less than 3
         cases = np.concatenate([2 * patients, 2 * patients + 1])
         a, b = (
@@ -168,7 +170,11 @@ def drawn(rng, spread, n_seeds=5, n=60):
 
 @pytest.mark.parametrize("spread", [0.0, 0.02, 0.2])
 def test_intervals_hold_the_truth_however_much_trainings_differ(spread):
-    """By simulation, with five trainings; all five drawn and plain 2.5 % tails hold 83 %."""
+    """By simulation, with five trainings.
+
+    Where trainings alone count, an interval ends at the smallest and the largest of five, between
+    which the truth lies in 1 - 2 / 2^5 = 94 %; five drawn and tails of 2.5 % hold it in 83 %.
+    """
     rng = np.random.default_rng(0)
     held = []
     for _ in range(200):
@@ -176,7 +182,7 @@ def test_intervals_hold_the_truth_however_much_trainings_differ(spread):
         means = found.means()
         ends = interval((means[0] - means[1])[1:], found.freedom([1, -1]))
         held.append(ends["lo"] <= 0 <= ends["hi"])
-    assert np.mean(held) > stats.binom.ppf(0.01, 200, 0.95) / 200
+    assert np.mean(held) >= stats.binom.ppf(0.01, 200, 15 / 16) / 200
 
 
 def test_trainings_of_folds_are_scored_on_their_own_cases_and_not_drawn_anew(large):
