@@ -23,8 +23,10 @@ Row = Mapping[str, Any]
 FIRST = ("segmentation", "classifier")
 """Arms that have the same colour in every figure."""
 CHANCE = {"auroc", "robust_auroc"}
+SIZED = "line: mean of the trainings; band: 95 % interval; small dots: each training"
+NAMED = "large mark: mean of the trainings; line: 95 % interval; small dots: each training"
 MOST_TICKS = 7
-_Y_PER_ROW_IN = 0.27
+_Y_PER_ROW_IN = 0.3
 
 
 def study_svg(
@@ -52,7 +54,8 @@ def study_svg(
     drawer = _sized if is_size else _named
     figure = _figure(panels, arms, is_size=is_size)
     with styled():
-        every = figure.subplots(1, max(len(panels), 1), squeeze=False, sharey=True)[0]
+        n_panels = max(len(panels), 1)
+        every = figure.subplots(1, n_panels, squeeze=False, sharey=True, sharex=not is_size)[0]
         for axes, (regime, rows) in zip(every, panels.items(), strict=False):
             drawer(axes, rows, arms)
             axes.set_title(f"{titles[regime]}\n{_tested(rows)}", fontsize=8.5)
@@ -60,13 +63,14 @@ def study_svg(
         if is_size:
             every[0].set_ylabel(metric)
         _legend(figure, every[0], name, has_arms=is_size or _levels(curves) > 1)
+        figure.supxlabel(SIZED if is_size else NAMED, fontsize=7.5, color=INKS["soft"])
     return svg_text(figure)
 
 
 def _figure(panels: Mapping[str, Sequence[Row]], arms: Sequence[str], *, is_size: bool) -> Figure:
     width = 1 + 3.7 * max(len(panels), 1)
     rows = max((len(_places(rows, arms)) for rows in panels.values()), default=1)
-    figure = new_figure(width, 3.9 if is_size else 1.5 + _Y_PER_ROW_IN * rows)
+    figure = new_figure(width, 4.1 if is_size else 1.7 + _Y_PER_ROW_IN * rows)
     figure.patch.set_facecolor("white")
     figure.patch.set_alpha(1)
     return figure
@@ -87,7 +91,7 @@ def _style(arm: str, arms: Sequence[str]) -> tuple[str, str, str]:
 
 def _metric_name(curves: Sequence[Row]) -> str:
     names = {row["metric"] for row in curves}
-    groups = {row.get("group") for row in curves} - {None}
+    groups = {str(row["group"]) for row in curves if row.get("group") is not None}
     text = " and ".join(METRICS[name].name for name in sorted(names))
     return f"{text} in {' and '.join(sorted(groups))}" if groups else text
 
@@ -170,21 +174,21 @@ def _named(axes: Axes, rows: Sequence[Row], arms: Sequence[str]) -> None:
             continue
         row = known[level, arm]
         ticks.setdefault(arm if by_arm else level, []).append(y)
-        ink, _, marker = _style(arm, arms)
+        ink, _, marker = _style(FIRST[0] if by_arm else arm, arms)
         if row["value"] is None:
             place = axes.get_yaxis_transform()
             axes.text(0.02, y, "not measured", transform=place, fontsize=7.5, va="center",
                       color=INKS["soft"])  # fmt: skip
             continue
         each = list(row["each"].values())
-        axes.plot(each, [y] * len(each), ".", ms=5, alpha=0.35, color=ink)
+        axes.plot(each, [y + 0.26] * len(each), ".", ms=4, alpha=0.5, color=ink, mew=0)
         if row["lo"] is not None and row["hi"] is not None:
             axes.plot([row["lo"], row["hi"]], [y, y], "-", linewidth=1.8, color=ink)
         label = None if arm in labelled else arm
         axes.plot([row["value"]], [y], marker, ms=6, color=ink, label=label)
         labelled.add(arm)
     axes.set_yticks([float(np.mean(own)) for own in ticks.values()], list(ticks), fontsize=8.5)
-    axes.set_ylim(len(places) - 0.4, -0.6)
+    axes.set_ylim(len(places) - 0.3, -0.6)
     axes.grid(visible=True, axis="x")
     axes.set_axisbelow(True)
     if _metric_of(rows) in CHANCE:
