@@ -4,5 +4,6 @@ from segclf.cli import start, exchange, train, score, export, pseudo, judge, com
 from segclf.cli.app import app
 
 __all__ = [
-    "advise", "app", "compare", "exchange", "export", "judge", "pseudo", "score", "start", "train",
+    "advise", "app", "compare", "exchange", "export", "judge", "pseudo", "score", "start", "study",
+    "train",
 ]  # fmt: skip

@@ -1,1 +1,1 @@
-"""The science: each claim of the method as a study, on data with known truth and on any other."""
+"""The claims of the papers, checked on data with known truth and on a user's."""
