@@ -70,6 +70,7 @@ def search_and_plan(
     """The cells that confirm, and what the search chose; trains what it lacks."""
     place = folder / study.name
     tried = plan_search(study, folder)
+    plan(study, folder, seeds, {key: () for key in tried})  # what a level cannot have ends it now
     rows = run_cells([cell for own in tried.values() for cell in own], place, jobs=jobs)
     val_auroc = {key: row.get("val_auroc") for key, row in rows.items()}
     chosen = choose(tried, val_auroc)

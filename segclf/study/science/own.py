@@ -143,12 +143,14 @@ def _of_minutes(pool: Pool, asked: Question) -> tuple[Level, ...]:
             expected="--minutes-per-label and --minutes-per-mask",
             fix="for example --minutes-per-label 0.1 --minutes-per-mask 1",
         )
+    most, share = _n_train(pool), _prevalence(pool)
+    least = min(LEAST, most) * (label + share * mask)
     levels = []
-    for part in (9, 3, 1):
-        budget = _n_train(pool) * label / part
-        found = minutes_to_cases(budget, label, mask, _prevalence(pool))
+    for budget in np.geomspace(least, max(most * label, 4 * least), 3).tolist():
+        found = minutes_to_cases(budget, label, mask, share)
         for arm, n in ((SEGMENTATION, found.segmenter), (CLASSIFIER, found.classifier)):
-            levels.append(Level(f"{budget:.3g} minutes", budget, sized(n), arms=(arm.name,)))
+            name = f"{budget:.3g} minutes"
+            levels.append(Level(name, budget, sized(min(n, most)), arms=(arm.name,)))
     return tuple(levels)
 
 
