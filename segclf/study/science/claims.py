@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segclf.core.text import counted
 from segclf.study.compare.figures import number, p_value
 from segclf.study.science.crossed import METRICS
 from segclf.study.science.judge import row_of
@@ -123,7 +124,8 @@ def _number_verdict(claim: Claim, found: Row) -> Row:
     is_shown = lower is not None and lower > none
     state = CONFIRMED if is_reached and is_shown else NOT_CONFIRMED
     is_sure = state == CONFIRMED and own["lo"] is not None and own["lo"] >= goal
-    numbers = f"{_what(claim)} {_figures(own)}; the goal is {goal:g}{own['unit']}"
+    numbers = f"{_what(claim)} {_figures(own)} over {counted(len(found['seeds']), 'training')}"
+    numbers += f"; the goal is {goal:g}{own['unit']}"
     if state == CONFIRMED:
         tail = "which the whole interval reaches" if is_sure else "below which the interval begins"
     else:
@@ -198,7 +200,7 @@ def _fade(claim: Claim, entry: Mapping[str, Any]) -> Row | None:
         return {"state": NOT_RUN, "text": f"{where}: {NOT_RUN}."}
     if claim.kind == "trend":
         own = _trend_verdict(claim, found)
-        state = NOT_RUN if own["state"] == NOT_RUN else STAYS if found["is_rising"] else FADES
+        state = _fade_of_trend(found)
         text = own["text"].removeprefix(f"{claim.name}: {own['state']}: ")
         return {"state": state, "text": f"{where}: {_fade_words(state)}: {text}"}
     own = _effect(claim, found)
@@ -207,22 +209,31 @@ def _fade(claim: Claim, entry: Mapping[str, Any]) -> Row | None:
         return {"state": NOT_RUN, "text": f"{where}: {NOT_RUN}: {reason}."}
     ends = found["difference"] if claim.kind == "gain" else own
     limit = NEAR_ONE if claim.kind == "factor" else NEAR_NONE * (claim.goal or 0.0)
-    state, why = _fade_state(own, ends, limit)
+    state, why = _fade_state(own, ends, limit, claim.goal or 0.0)
     text = f"{where}: {_fade_words(state)}: {_what(claim)} {_figures(own)}{why}."
     return {"state": state, "value": own["value"], "lo": own["lo"], "hi": own["hi"], "text": text}
 
 
-def _fade_state(own: Row, ends: Row, limit: float) -> tuple[str, str]:
-    """Faded: small, and the interval holds no effect or is small as a whole."""
+def _fade_state(own: Row, ends: Row, limit: float, goal: float) -> tuple[str, str]:
+    """Faded: small as a whole, or small, not to be told from none, and below the goal."""
     none, unit = own["none"], own["unit"]
     if own["hi"] is not None and own["hi"] <= limit:
         return FADES, f"; the whole interval is at most {limit:.3g}{unit}"
     if ends["lo"] is not None and ends["lo"] > none:
         return STAYS, ""
-    if ends["lo"] is None and ends["hi"] is None:
-        return OPEN, ""
+    if own["hi"] is None or own["hi"] >= goal:
+        return OPEN, f"; neither no effect ({none:g}{unit}) nor the goal can be excluded"
     is_small = own["value"] <= limit and own["bound"] != "at least"
-    return (FADES if is_small else OPEN), f"; no effect ({none:g}{unit}) cannot be excluded"
+    why = f"; no effect ({none:g}{unit}) cannot be excluded, the goal can"
+    return (FADES if is_small else OPEN), why
+
+
+def _fade_of_trend(found: Row) -> str:
+    """Faded: no step up is shown."""
+    if found["is_rising"] is None:
+        return NOT_RUN
+    shown = [(step["difference"]["lo"] or 0.0) > 0 for step in found["steps"]]
+    return STAYS if all(shown) else OPEN if any(shown) else FADES
 
 
 def _fade_words(state: str) -> str:

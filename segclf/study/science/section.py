@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from segclf.core.text import counted
+from segclf.core.text import counted, plural
 from segclf.study.compare.figures import interval_of, number, p_value
 from segclf.study.goals import cost_line
 from segclf.study.science.claims import Claim, verdict
@@ -59,7 +59,7 @@ def _claims(entry: Row) -> list[Claim]:
 
 
 def _protocol(entry: Row) -> str:
-    unit = entry.get("unit_name", "patient")
+    units = plural(entry.get("unit_name", "patient"))
     text = [entry["about"]]
     for name, start in (("settings", "Settings"), ("counts", "Counts")):
         if own := entry.get(name):
@@ -70,9 +70,9 @@ def _protocol(entry: Row) -> str:
             (seeds or [0])[0], "training")  # fmt: skip
         is_folds = any(not _is_none(cell.get("fold")) for cell in entry.get("cells", ()))
         drawn = (
-            f"resample each {unit} (folds are not drawn anew)"
+            f"resample {units} (folds are not drawn anew)"
             if is_folds
-            else f"draw trainings and each {unit} anew together"
+            else f"draw trainings and {units} anew together"
         )
         text.append(
             f"Values are means over {n}; 95 % intervals {drawn} and are of one number each."
@@ -103,10 +103,12 @@ def _tables(entry: Row, regime: str) -> list[str]:
     lines = []
     curves = [row for row in entry.get("curves", ()) if row["regime"] == regime]
     cells = [row for row in entry.get("cells", ()) if row["regime"] == regime]
-    kinds = list(dict.fromkeys((row["metric"], row["group"]) for row in curves))
+    pairs = [row for row in entry.get("paired", ()) if row["regime"] == regime]
+    kinds = list(dict.fromkeys((row["metric"], row["group"]) for row in [*curves, *pairs]))
     for metric, group in kinds or [("auroc", None)]:
         own = [row for row in curves if (row["metric"], row["group"]) == (metric, group)]
-        lines += _means(entry, own, cells, _named(metric, group))
+        if own or not kinds:
+            lines += _means(entry, own, cells, _named(metric, group))
         lines += _differences(entry, regime, metric, group)
     lines += _factors(entry, regime)
     return lines
@@ -203,7 +205,7 @@ def _differences(entry: Row, regime: str, metric: str, group: str | None) -> lis
     if not lines:
         return []
     heads = [entry.get("x_name", "level"), "compared", f"{_named(metric, group)}: difference"]
-    return [*_table([*heads, "relative", "adjusted p"], lines), ""]
+    return _table([*heads, "relative", "adjusted p"], lines)
 
 
 def _percent(gain: Row) -> str:
@@ -233,7 +235,7 @@ def _factors(entry: Row, regime: str) -> list[str]:
     first = own[0]
     heads = [f"{first['other']}: {x_name}", f"{METRICS[first['metric']].name} to reach",
              f"factor fewer for {first['arm']} (95 %)"]  # fmt: skip
-    return [*_table(heads, lines), ""]
+    return _table(heads, lines)
 
 
 def _missing(entry: Row) -> Iterator[str]:
