@@ -143,6 +143,8 @@ def test_what_was_not_measured_has_no_mark_but_its_row():
     holed = study_svg("Coarseness", rows, is_size=False)
     assert "not measured" not in whole
     assert "not measured" in holed
+    without = [mean("1", "box", 0.6), mean("1", "mask", 0.8, "faded")]
+    assert study_svg("Coarseness", without, is_size=False).count(">not measured<") == 2
     assert markers(whole) - markers(holed) == 1 + 2
     assert "box" in holed
 
