@@ -51,13 +51,16 @@ def study_svg(
     metric = _metric_name(curves)
     panels = {regime: [r for r in curves if r["regime"] == regime] for regime in titles}
     panels = {regime: rows for regime, rows in panels.items() if rows}
-    drawer = _sized if is_size else _named
-    figure = _figure(panels, arms, is_size=is_size)
+    places = _places(curves, arms)
+    figure = _figure(max(len(panels), 1), None if is_size else len(places))
     with styled():
         n_panels = max(len(panels), 1)
         every = figure.subplots(1, n_panels, squeeze=False, sharey=True, sharex=not is_size)[0]
         for axes, (regime, rows) in zip(every, panels.items(), strict=False):
-            drawer(axes, rows, arms)
+            if is_size:
+                _sized(axes, rows, arms)
+            else:
+                _named(axes, rows, arms, places)
             axes.set_title(f"{titles[regime]}\n{_tested(rows)}", fontsize=8.5)
             axes.set_xlabel(x_name if is_size else metric)
         if is_size:
@@ -67,10 +70,9 @@ def study_svg(
     return svg_text(figure)
 
 
-def _figure(panels: Mapping[str, Sequence[Row]], arms: Sequence[str], *, is_size: bool) -> Figure:
-    width = 1 + 3.7 * max(len(panels), 1)
-    rows = max((len(_places(rows, arms)) for rows in panels.values()), default=1)
-    figure = new_figure(width, 4.1 if is_size else 1.7 + _Y_PER_ROW_IN * rows)
+def _figure(n_panels: int, n_rows: int | None) -> Figure:
+    height = 4.1 if n_rows is None else 1.7 + _Y_PER_ROW_IN * n_rows
+    figure = new_figure(1 + 3.7 * n_panels, height)
     figure.patch.set_facecolor("white")
     figure.patch.set_alpha(1)
     return figure
@@ -162,26 +164,27 @@ def _places(rows: Sequence[Row], arms: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def _named(axes: Axes, rows: Sequence[Row], arms: Sequence[str]) -> None:
-    """A row for each level and arm: mean, interval and trainings."""
-    places = _places(rows, arms)
+def _named(
+    axes: Axes, rows: Sequence[Row], arms: Sequence[str], places: Sequence[tuple[str, str]]
+) -> None:
+    """A row for each level and arm of the study: mean, interval and trainings."""
     known = {(row["level"], row["arm"]): row for row in rows}
-    by_arm = _levels(rows) == 1
+    by_arm = len({level for level, _ in places if level}) == 1
     labelled: set[str] = set()
     ticks: dict[str, list[int]] = {}
     for y, (level, arm) in enumerate(places):
         if not level:
             continue
-        row = known[level, arm]
+        row = known.get((level, arm))
         ticks.setdefault(arm if by_arm else level, []).append(y)
         ink, _, marker = _style(FIRST[0] if by_arm else arm, arms)
-        if row["value"] is None:
+        if row is None or row["value"] is None:
             place = axes.get_yaxis_transform()
             axes.text(0.02, y, "not measured", transform=place, fontsize=7.5, va="center",
                       color=INKS["soft"])  # fmt: skip
             continue
         each = list(row["each"].values())
-        axes.plot(each, [y + 0.26] * len(each), ".", ms=4, alpha=0.5, color=ink, mew=0)
+        axes.plot(each, [y + 0.26] * len(each), ".", ms=5, alpha=0.5, color=ink, mew=0)
         if row["lo"] is not None and row["hi"] is not None:
             axes.plot([row["lo"], row["hi"]], [y, y], "-", linewidth=1.8, color=ink)
         label = None if arm in labelled else arm

@@ -175,6 +175,8 @@ def _pair(
     empty: Row = {"value": None, "lo": None, "hi": None}
     row: Row = {"value": None, "other_value": None, "difference": empty, "relative": empty}
     row |= {"p": None, "df": None, **found.counts}
+    if not found.counts["n_cases"]:
+        return row | {"reason": "no training of both has a value"}
     if reason := lacking(metric, found.counts):
         return row | {"reason": reason}
     means = found.means()

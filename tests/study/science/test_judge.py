@@ -125,7 +125,7 @@ def test_arms_are_compared_on_the_trainings_that_both_have():
     assert found["difference"]["value"] == 0
     assert row_of(curve(scores, "auroc"), arm="a")["value"] == pytest.approx(3 / 4)
     (none,) = paired(scores, "a", "c", "auroc")
-    assert none["reason"] == "no training has a value for such test cases"
+    assert none["reason"] == "no training of both has a value"
     assert none["p_adjusted"] is None
 
 
