@@ -69,7 +69,8 @@ def changed_mask(mask: np.ndarray, how: str, *, seed: int = 0, case_id: str = ""
         how: `full` (as it is); `box` (the bounding box of each component, filled); `dilated:r`
             (all pixels within r of it); `eroded:r` (its pixels farther than r from the outside);
             `shifted:r` (moved by r pixels, rounded to whole ones, in a direction drawn from seed
-            and case, or the opposite one where that keeps more pixels inside the image).
+            and case, or the opposite one where that keeps more pixels inside the image; it stays
+            where both would leave none).
         seed: Of the direction.
         case_id: Likewise.
 

@@ -131,6 +131,9 @@ def test_other_seeds_and_numbers_give_other_cases_and_the_same_ones_the_same(poo
     assert first_cases(table, split, 40, seed=0) == first
     assert first_cases(table, split, 40, seed=0, number=1).train != first.train
     assert first_cases(table, split, 40, seed=1).train != first.train
+    low = with_prevalence(table, split, 0.1, 40, seed=0)
+    assert with_prevalence(table, split, 0.1, 40, seed=0, number=1).train != low.train
+    assert with_prevalence(table, split, 0.1, 40, seed=1).train != low.train
 
 
 def test_the_order_of_the_rows_does_not_matter(pool):
@@ -199,7 +202,7 @@ def test_prevalence_is_set_and_positives_are_nested(pool):
     table, split = pool
     label = labels_of(table)
     before, after = set(), None
-    for prevalence, n_positive in ((0.03, 3), (0.1, 10), (0.25, 25), (0.5, 50)):
+    for prevalence, n_positive in ((0.02, 2), (0.03, 3), (0.1, 10), (0.25, 25), (0.5, 50)):
         found = with_prevalence(table, split, prevalence, 100, seed=0)
         assert len(found.train) == 100
         positive = {i for i in found.train if label[i] == 1}
@@ -210,7 +213,7 @@ def test_prevalence_is_set_and_positives_are_nested(pool):
         before, after = positive, negative
         # half of the pool of validation, which has 100 cases; at least two positives
         assert len(found.val) == 50
-        n_val = {0.03: 2, 0.1: 5, 0.25: 13, 0.5: 25}[prevalence]
+        n_val = {0.02: 2, 0.03: 2, 0.1: 5, 0.25: 13, 0.5: 25}[prevalence]
         assert sum(label[i] == 1 for i in found.val) == n_val
         assert len(found.test) == 60
 
