@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 
 from segclf.console import progress, say
 from segclf.core.atomic import atomic_path, read_json, write_json
-from segclf.core.errors import SegclfError
+from segclf.core.errors import SegclfError, StoppedError
 from segclf.study.compare.cells import DONE, FAILED, NOT_RUN, UNFIT, why_failed
 from segclf.study.science.cells import Cell, train_cell
 from segclf.study.science.plan import Study, choose, plan, plan_search
@@ -96,6 +97,13 @@ def _finished(
                 running[pool.submit(run_cell, cell, identity, folder)] = cell
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise StoppedError(
+            "a process that trained was ended from outside.",
+            where=f"{folder.name}, one of {jobs} processes",
+            expected="each process to end by itself; often there is too little memory for all",
+            fix="run the same command again, with a smaller --jobs; finished trainings are kept",
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from segclf.core.atomic import write_json, write_text
+import pandas as pd
+
+from segclf.core.atomic import atomic_path, write_json, write_text
 from segclf.core.catalog import lookup
 from segclf.study.science.entry import entry_of
 from segclf.study.science.figures import study_svg
@@ -16,7 +18,7 @@ from segclf.study.science.source import Source, open_pool
 from segclf.study.science.studies import STUDIES
 
 Entry = dict[str, Any]
-PAGE, RESULT, FIGURE = "index.html", "study.json", "study.svg"
+PAGE, RESULT, TABLE, FIGURE = "index.html", "study.json", "cells.csv", "study.svg"
 
 
 def listed() -> dict[str, str]:
@@ -66,12 +68,16 @@ def run_study(study: Study, folder: Path, *, n_seeds: int, jobs: int = 1) -> Ent
 
 
 def write_pages(study: Study, entry: Entry, folder: Path) -> Path:
-    """The page of a study, its figure and its entry as JSON; returns the page."""
+    """The page of a study, its figure, a row per cell, its entry as JSON; returns the page."""
     data = "phantom" if study.source is None else open_pool(study.source).recipe.data
     figures = [figure_of(study, entry)] if entry.get("curves") else []
     for text in figures:
         write_text(folder / FIGURE, text)
     write_json(folder / RESULT, entry | {"data": data})
+    with atomic_path(folder / TABLE) as part:
+        pd.DataFrame(entry["cells"]).assign(data=data).to_csv(
+            part, index=False, lineterminator="\n"
+        )
     text = section(study.title, entry)
     write_text(folder / PAGE, study_html(study.title, text, figures, data))
     return folder / PAGE

@@ -1,6 +1,8 @@
 """Cells of a study: chosen, trained, scored, kept."""
 
 import json
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from segclf.core.errors import UsageError
+from segclf.core.errors import StoppedError, UsageError
 from segclf.study.science import flow
 from segclf.study.science.cells import Arm, Cell, train_cell
 from segclf.study.science.plan import GRID, Level, Regime, Study, choose, grid, plan, plan_search
@@ -170,3 +172,36 @@ def test_every_study_plans_its_cells_on_a_phantom(folder):
             assert {arm for level in regime.levels for arm in level.arms} <= {
                 arm.name for arm in regime.arms
             }
+
+
+def test_a_process_that_is_killed_ends_the_study_with_advice(cell, tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, *args, **kwargs):
+            pass
+
+        def submit(self, *args):
+            future = Future()
+            future.set_exception(BrokenProcessPool())
+            return future
+
+        def shutdown(self, **kwargs):
+            pass
+
+    monkeypatch.setattr(flow, "ProcessPoolExecutor", Broken)
+    with pytest.raises(StoppedError, match="ended from outside") as caught:
+        flow.run_cells([cell], tmp_path, jobs=2)
+    assert "--jobs" in str(caught.value)
+
+
+@pytest.mark.nightly
+def test_two_processes_give_the_same_rows_as_one(cell, tmp_path):
+    cells = [cell, replace(cell, seed=1)]
+    one = flow.run_cells(cells, tmp_path / "one")
+    two = flow.run_cells(cells, tmp_path / "two", jobs=2)
+    for key, row in one.items():
+        assert {**row, "cpu_s": 0} == {**two[key], "cpu_s": 0}
+    scores = [
+        flow.read_scores_of(cells, rows, tmp_path / name)
+        for rows, name in ((one, "one"), (two, "two"))
+    ]
+    pd.testing.assert_frame_equal(*scores)
