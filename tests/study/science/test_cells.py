@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from segclf.core.errors import StoppedError, UsageError
@@ -196,7 +197,10 @@ def test_a_process_that_is_killed_ends_the_study_with_advice(cell, tmp_path, mon
 @pytest.mark.nightly
 def test_two_processes_give_the_same_rows_as_one(cell, tmp_path):
     cells = [cell, replace(cell, seed=1)]
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     one = flow.run_cells(cells, tmp_path / "one")
+    torch.set_num_threads(n_threads)
     two = flow.run_cells(cells, tmp_path / "two", jobs=2)
     for key, row in one.items():
         assert {**row, "cpu_s": 0} == {**two[key], "cpu_s": 0}
