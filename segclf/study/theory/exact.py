@@ -29,7 +29,7 @@ def kl(p: ArrayLike, q: ArrayLike, weight: ArrayLike = 1.0) -> float:
 
 
 def chi2(p: ArrayLike, q: ArrayLike, weight: ArrayLike = 1.0) -> float:
-    """The chi-square divergence: mean of (p/q - 1)^2 under q; infinite where p has mass that q has not."""
+    """Chi-square divergence: mean of (p/q - 1)^2 under q; infinite where only p has mass."""
     p, q = np.asarray(p, float), np.asarray(q, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where((p == 0) & (q == 0), 0.0, (p - q) ** 2 / q)
@@ -87,7 +87,7 @@ class Scene:
         return alpha**2 * chi2(self.target, self.negative, self.weight) / 2
 
     def image_slope(self, alpha: float) -> float:
-        """Local exponent of alpha in `image_kl`: 2 for a small target where B1 = B0, 1 if told apart."""
+        """Local exponent of alpha in `image_kl`: 2 for a small target, 1 for one told apart."""
         p = self.mixed(alpha)
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(p > 0, (self.target - self.positive) * np.log(p / self.negative), 0.0)
