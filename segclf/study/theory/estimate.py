@@ -10,7 +10,6 @@ import numpy as np
 from scipy.spatial import KDTree
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
 
@@ -18,7 +17,11 @@ N_FOLDS = 5
 N_KNOTS = 7
 
 
-def knn_kl(p: np.ndarray, q: np.ndarray, k: int = 5) -> float:
+Groups = tuple[np.ndarray, np.ndarray]
+"""For draws of p and of q, which belong together, such as pixels of an image; both count alike."""
+
+
+def knn_kl(p: np.ndarray, q: np.ndarray, k: int = 5, groups: Groups | None = None) -> float:
     """KL(p || q) from the distances to the k-th neighbours in each sample.
 
     Its standard error falls like 1 / sqrt(n) whatever the divergence, so that it says nothing
@@ -29,9 +32,11 @@ def knn_kl(p: np.ndarray, q: np.ndarray, k: int = 5) -> float:
         p: Draws of p, (n, dim).
         q: Draws of q, (m, dim).
         k: Neighbours; more of them, less variance and more bias.
+        groups: Neighbours are of other groups, since those of the same one are too near; None if
+            all draws are independent.
 
     Raises:
-        ValueError: A sample has fewer than k + 1 rows, or a row k + 1 times.
+        ValueError: A sample has fewer than k + 1 rows or too few groups, or a row recurs.
 
     Source:
         Wang, Kulkarni, Verdu 2009, IEEE Trans. Inf. Theory 55(5), the estimator with one k;
@@ -39,17 +44,31 @@ def knn_kl(p: np.ndarray, q: np.ndarray, k: int = 5) -> float:
     """
     if min(len(p), len(q)) <= k:
         raise ValueError(f"{len(p)} and {len(q)} draws: need more than k = {k} of each")
-    own = KDTree(p).query(p, k + 1)[0][:, -1]  # the nearest one is the point itself
-    other = np.asarray(KDTree(q).query(p, k)[0]).reshape(len(p), -1)[:, -1]
-    if not (own > 0).all() or not (other > 0).all():
+    if groups is None:
+        return _knn(p, p, q, k, n_own=1)  # the nearest one is the point itself
+    fold, of_q = np.split(_folds(p, q, groups), [len(p)])
+    parts = [
+        _knn(p[fold == f], p[fold != f], q[of_q != f], k, n_own=0) for f in range(N_FOLDS)
+        if (fold == f).any()
+    ]  # fmt: skip
+    return float(np.average(parts, weights=np.bincount(fold)[np.unique(fold)]))
+
+
+def _knn(at: np.ndarray, p: np.ndarray, q: np.ndarray, k: int, *, n_own: int) -> float:
+    """The estimate at some draws of p; `n_own` of each are in the sample `p` themselves."""
+    near, far = (
+        np.asarray(KDTree(sample).query(at, rank)[0]).reshape(len(at), -1)[:, -1]
+        for sample, rank in ((p, k + n_own), (q, k))
+    )
+    if not (near > 0).all() or not (far > 0).all():
         raise ValueError(f"a row occurs more than k = {k} times: dither the draws")
-    return float(p.shape[1] * np.mean(np.log(other / own)) + np.log(len(q) / (len(p) - 1)))
+    return float(at.shape[1] * np.mean(np.log(far / near)) + np.log(len(q) / (len(p) - n_own)))
 
 
 def log_ratio(
     p: np.ndarray,
     q: np.ndarray,
-    groups: tuple[np.ndarray, np.ndarray] | None = None,
+    groups: Groups | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Estimated log p/q at each draw of p and of q, by models that did not see its group.
 
@@ -59,16 +78,14 @@ def log_ratio(
     Args:
         p: Draws of p, (n, dim).
         q: Draws of q, (m, dim).
-        groups: For both, which draws belong together, such as pixels of an image; None if all
-            are independent.
+        groups: Which draws belong together; None if all are independent.
 
     Raises:
         ValueError: There are fewer than `N_FOLDS` groups of p or of q.
     """
     x = np.concatenate([p, q])
     y = np.repeat([1, 0], [len(p), len(q)])
-    pairs = zip(_both(groups), (p, q), strict=True)
-    fold = np.concatenate([_folds(g, len(draws)) for g, draws in pairs])
+    fold = _folds(p, q, groups)
     score = np.empty(len(x))
     for number in range(N_FOLDS):
         is_out = fold == number
@@ -81,7 +98,7 @@ def log_ratio(
 def classifier_kl(
     p: np.ndarray,
     q: np.ndarray,
-    groups: tuple[np.ndarray, np.ndarray] | None = None,
+    groups: Groups | None = None,
 ) -> float:
     """KL(p || q): the mean, at draws of p, of the log ratio of a cross-fitted classifier.
 
@@ -138,20 +155,12 @@ def _model(x: np.ndarray) -> Pipeline:
     return make_pipeline(StandardScaler(), terms, StandardScaler(), logistic)
 
 
-def _both(
-    groups: tuple[np.ndarray, np.ndarray] | None,
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    return (None, None) if groups is None else groups
-
-
-def _folds(groups: np.ndarray | None, n: int) -> np.ndarray:
-    """The fold of each draw; groups stay whole."""
+def _folds(p: np.ndarray, q: np.ndarray, groups: Groups | None) -> np.ndarray:
+    """The fold of each draw of p, then of q; groups stay whole, across p and q too."""
     if groups is None:
-        return np.arange(n) % N_FOLDS
-    n_groups = len(np.unique(groups))
+        return np.concatenate([np.arange(len(p)) % N_FOLDS, np.arange(len(q)) % N_FOLDS])
+    n_groups = min(len(np.unique(own)) for own in groups)
     if n_groups < N_FOLDS:
         raise ValueError(f"{n_groups} groups: need at least {N_FOLDS}")
-    fold = np.empty(n, int)
-    for number, (_, out) in enumerate(GroupKFold(N_FOLDS).split(np.empty((n, 1)), groups=groups)):
-        fold[out] = number
-    return fold
+    _, number = np.unique(np.concatenate(groups), return_inverse=True)
+    return number % N_FOLDS
