@@ -17,11 +17,13 @@ from segclf.core.errors import SegclfError
 from segclf.core.runs import RUNS
 from segclf.study.science.own import Question, own_study
 from segclf.study.science.plan import Study
-from segclf.study.science.run import figure_of, run_study
+from segclf.study.science.run import THEORY, figure_of, run_study
 from segclf.study.science.section import section
 from segclf.study.science.source import Source
 from segclf.study.science.studies import STUDIES
-
+from segclf.study.theory.figure import separability_svg
+from segclf.study.theory.run import run_separability
+from segclf.study.theory.section import separability_section
 
 TABLE, PAGE = Path("docs/science.json"), Path("docs/science.md")
 N_SEEDS = 5
@@ -29,8 +31,8 @@ Entry = dict[str, Any]
 HEADER = """# What was measured of the claims
 
 Made by `make science` from `docs/science.json`; no number is typed by hand. Research use, not
-diagnosis. [study.md](study.md) says how cells are chosen, trained and judged, [theory.md](theory.md)
-why an effect is expected. What has not run reads "not run". The claims are those of the abstracts
+diagnosis. [study.md](study.md) says how cells are chosen, trained and judged,
+[theory.md](theory.md) why an effect is expected. What has not run reads "not run". The claims are those of the abstracts
 of Hooper et al. (NeurIPS 2023) and Saab et al. (2022); their data are not shipped, so phantoms with
 known truth stand in for them, and two open image sets.
 """
@@ -120,7 +122,7 @@ def write_page() -> None:
 def _titles() -> Mapping[str, str]:
     own = {name: study.title for name, study in STUDIES.items()}
     real = {name: study.title for name, study in REAL.items()}
-    return own | {"separability": "Separability"} | real
+    return own | {"separability": THEORY} | real
 
 
 def _drawing(name: str, entry: Entry | None) -> str | None:

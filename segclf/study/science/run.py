@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from segclf.console import progress
 from segclf.core.atomic import atomic_path, write_json, write_text
 from segclf.core.catalog import lookup
+from segclf.core.errors import UsageError
 from segclf.study.science.entry import entry_of
 from segclf.study.science.figures import study_svg
 from segclf.study.science.flow import read_scores_of, run_cells, search_and_plan
@@ -18,12 +20,13 @@ from segclf.study.science.source import Source, open_pool
 from segclf.study.science.studies import STUDIES
 
 Entry = dict[str, Any]
+SEPARABILITY, THEORY = "separability", "How separable are the classes? Image level and pixel level"
 PAGE, RESULT, TABLE, FIGURE = "index.html", "study.json", "cells.csv", "study.svg"
 
 
 def listed() -> dict[str, str]:
     """Name of each study to what it asks."""
-    return {name: study.title for name, study in STUDIES.items()}
+    return {name: study.title for name, study in STUDIES.items()} | {SEPARABILITY: THEORY}
 
 
 def run_named(
@@ -42,7 +45,9 @@ def run_named(
     Raises:
         UsageError: There is no such study, or it needs more than it was told.
     """
-    study = lookup(name, STUDIES, kind="study")
+    if name == SEPARABILITY:
+        return _run_theory(out / SEPARABILITY, source)
+    study = lookup(name, {**STUDIES}, kind="study")
     if source is not None:
         study = own_study(name, source, asked)
     entry = run_study(study, out, n_seeds=n_seeds, jobs=jobs)
@@ -65,6 +70,28 @@ def run_study(study: Study, folder: Path, *, n_seeds: int, jobs: int = 1) -> Ent
     rows = run_cells(cells, folder / study.name, jobs=jobs)
     entry = entry_of(study, cells, rows, read_scores_of(cells, rows, folder / study.name))
     return entry | {"settings": settings}
+
+
+def _run_theory(folder: Path, source: Source | None) -> tuple[Entry, Path, str]:
+    """The study of the theory, which needs laws that are known: phantoms alone."""
+    from segclf.study.theory.figure import separability_svg
+    from segclf.study.theory.run import run_separability
+    from segclf.study.theory.section import separability_section
+
+    if source is not None:
+        raise UsageError(
+            f"{SEPARABILITY} compares estimates with laws that are known of phantoms alone.",
+            where=f"segclf study {SEPARABILITY} with data of your own",
+            expected="no --manifest and no --config",
+            fix="leave them out; docs/theory.md says what it measures",
+        )
+    with progress(SEPARABILITY) as on_event:
+        entry = run_separability(folder, on_event=on_event)
+    figure, text = separability_svg(entry), separability_section(THEORY, entry)
+    write_text(folder / FIGURE, figure)
+    write_json(folder / RESULT, entry)
+    write_text(folder / PAGE, study_html(THEORY, text, [figure], "phantom"))
+    return {"exit_code": 0, **entry}, folder / PAGE, text
 
 
 def write_pages(study: Study, entry: Entry, folder: Path) -> Path:

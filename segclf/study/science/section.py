@@ -43,7 +43,7 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
 def _claimed(entry: Row) -> Iterator[str]:
     for claim in _claims(entry):
         goal = "" if claim.goal is None else f" Goal: {_goal(claim)}."
-        yield f'**Claimed** ({claim.source}; the words are the paper\'s): "{claim.words}".{goal}\n'
+        yield f"**Claimed** ({claim.source}, in short): {claim.words}.{goal}\n"
 
 
 def _goal(claim: Claim) -> str:
