@@ -8,13 +8,14 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly lint results clean
+.PHONY: help demo test nightly lint results science clean
 
 help:
 	@echo "make demo     set up .venv, run the main job on phantom data, say where the report lies"
 	@echo "make test     set up .venv, lint, type check and run the tests"
 	@echo "make nightly  the slow tests as well"
 	@echo "make results  (re)run recipes and comparisons, cell by cell, into docs/results.md"
+	@echo "make science  (re)run the studies of the claims, cell by cell, into docs/science.md"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -44,6 +45,9 @@ nightly: lint
 
 results: $(VENV)/installed
 	$(BIN)/python -m segclf.study
+
+science: $(VENV)/installed
+	$(TEST_ENV) $(BIN)/python -m segclf.study.science
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

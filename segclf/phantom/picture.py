@@ -11,7 +11,8 @@ from segclf.phantom.settings import PhantomSettings, Split
 SITE_STYLES = ((1.0, 1.0), (0.75, 0.9), (1.3, 1.2))
 """Gamma and factor of the noise; site k has style k modulo 3."""
 LEAST_SHARE, MOST_SHARE = 0.001, 0.03
-"""Smallest and largest share of the image that a lesion takes."""
+"""Smallest and largest share of the image that a lesion takes, unless the median is above that:
+then twice the median is the largest."""
 
 
 def draw_picture(
@@ -128,11 +129,13 @@ def _draw_lesions(
     masks = np.zeros((settings.n_findings, *settings.size_px), np.uint8)
     candidates = np.argwhere(body < 0.8)
     first = candidates[rng.integers(len(candidates))]
+    is_large = settings.area_fraction > MOST_SHARE
+    most = 2 * settings.area_fraction if is_large else MOST_SHARE
     for finding, (_, area) in enumerate(list(FINDINGS.values())[: settings.n_findings]):
         centre = candidates[rng.integers(len(candidates))] if finding else first
         centre = first if rng.random() < 0.5 and person.labels[0] else centre
         share = area * settings.area_fraction * np.exp(settings.area_spread * rng.standard_normal())
-        n_px = round(body.size * float(np.clip(share, LEAST_SHARE, MOST_SHARE)))
+        n_px = round(body.size * float(np.clip(share, LEAST_SHARE, most)))
         stretch = np.exp(rng.uniform(-0.25, 0.25, body.ndim)) / settings.spacing_mm
         wobble = _smooth_noise(body.shape, 0.4 * n_px ** (1 / body.ndim), rng)
         if person.labels[finding]:

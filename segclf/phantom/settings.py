@@ -50,10 +50,11 @@ class PhantomSettings(Settings):
     """What is looked for: lesion, edema, cyst, calcification, in this order; they may overlap."""
     prevalence: float = Field(default=0.5, gt=0, lt=1)
     """P(label = 1) per image and finding; labels of one patient's images are alike."""
-    area_fraction: float = Field(default=0.005, ge=0.001, le=0.03)
+    area_fraction: float = Field(default=0.005, ge=0.001, le=0.2)
     """Median share of the image that a lesion takes."""
     area_spread: float = Field(default=0.6, ge=0, le=2)
-    """Standard deviation of the log of that share, which is cut to 0.1 % to 3 %."""
+    """Standard deviation of the log of that share, which is cut to 0.1 % to 3 %, or to
+    twice the median where that is above 3 %."""
     contrast: float = Field(default=0.36, gt=0, le=1)
     """Intensity that a lesion adds, where the whole range of the image is 1."""
     noise: float = Field(default=0.05, ge=0, le=0.5)

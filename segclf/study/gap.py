@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from segclf.core.randomness import generator
+from segclf.study.weighted import weighted_aurocs
 
 N_RESAMPLES = 2000
 MOST_UNDEFINED = 0.025
@@ -55,7 +56,7 @@ def gap_closed(scored: Scored, few: str, full: str, *, seed: int = 0) -> dict[st
     auroc = {
         method: np.stack(
             [
-                _aurocs(row[own], scored.label[own], weight[:, own])
+                weighted_aurocs(row[own], scored.label[own], weight[:, own])
                 for row, own in zip(scores, tested, strict=True)
             ],
             axis=1,
@@ -127,18 +128,3 @@ def _interval(values: np.ndarray) -> Row:
         return {"lo": None, "hi": None}
     lo, hi = np.quantile(found, (0.025, 0.975))
     return {"lo": float(lo), "hi": float(hi)}
-
-
-def _aurocs(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(resample,) weighted AUROC, ties half; NaN without a class or without scores."""
-    if np.isnan(score).any():
-        return np.full(len(weight), np.nan)
-    order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) > 0])
-    ranked, is_positive = weight[:, order], label[order]
-    positive = np.add.reduceat(ranked * is_positive, starts, axis=1)
-    negative = np.add.reduceat(ranked * ~is_positive, starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative / 2
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (positive * below).sum(axis=1) / pairs

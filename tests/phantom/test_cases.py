@@ -123,6 +123,14 @@ def test_images_of_one_patient_share_the_person_and_the_ids_are_in_one_split():
     assert not any(case.patient_id in case.case_id for split in cases.values() for case in split)
 
 
+def test_large_lesions_have_the_median_asked_for_and_at_most_twice_that():
+    settings = PhantomSettings(area_fraction=0.2, area_spread=0.5, size_px=(64, 64))
+    masks = [draw_case(settings, "train", index).masks[0] for index in range(150)]
+    shares = np.array([mask.mean() for mask in masks if mask.any()])
+    assert np.median(shares) == pytest.approx(0.2, abs=0.04)
+    assert 0.35 < shares.max() <= 0.4 + 1e-3
+
+
 def test_lesions_are_one_piece_of_a_tenth_of_a_per_cent_to_three_per_cent():
     settings = PhantomSettings(area_spread=1.5)
     masks = [draw_case(settings, "train", index).masks[0] for index in range(150)]

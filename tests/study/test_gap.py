@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from segclf.study.gap import Scored, _aurocs, gap_closed, pair_gain
+from segclf.study.gap import Scored, gap_closed, pair_gain
 
 LABEL = np.array([True, True, False, False])
 PATIENT = np.arange(4)
@@ -27,14 +27,6 @@ def test_the_share_by_hand():
     assert found["gain"]["value"] == pytest.approx(3 / 8)
     assert found["share"]["value"] == pytest.approx(3 / 4)
     assert (found["lowest"], found["highest"]) == (pytest.approx(3 / 4), 1.0)
-
-
-def test_weighted_aurocs_are_those_of_scikit_learn_with_ties_and_weights():
-    rng = np.random.default_rng(0)
-    label, score = rng.random(80) < 0.4, rng.integers(0, 12, 80).astype(float)
-    weight = rng.integers(0, 4, (6, 80)).astype(float)
-    found = _aurocs(score, label, weight)
-    assert found == pytest.approx([roc_auc_score(label, score, sample_weight=w) for w in weight])
 
 
 @pytest.fixture(scope="module")

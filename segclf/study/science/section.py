@@ -1,0 +1,265 @@
+"""A study as a Markdown section, from its entry alone: claim, protocol, tables, conclusion."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from segclf.core.text import counted, plural
+from segclf.study.compare.figures import interval_of, number, p_value
+from segclf.study.goals import cost_line
+from segclf.study.science.claims import Claim, verdict
+from segclf.study.science.crossed import METRICS
+from segclf.study.science.judge import P_METHOD
+from segclf.study.science.sentences import factor_sentences, pair_sentences, trend_sentences
+
+Row = Mapping[str, Any]
+NOT_RUN = "not run"
+
+
+def section(title: str, entry: Row | None, *, level: int = 2) -> str:
+    """The entry as Markdown; what has not run reads so.
+
+    Args:
+        title: Of the section.
+        entry: Plain data: `about` (the protocol in words), `x_name`, `unit_name`, `regimes` (name
+            to words), `claims` (fields of `Claim`), `settings` and `counts` (words to value),
+            `curves`, `paired`, `factor`, `trend` (rows of judge.py and factor.py), `cells` (rows
+            of the table of cells), `figures` (file names). Only `about` has to be there. None
+            has not run.
+        level: Of the heading.
+    """
+    head = "#" * level
+    if entry is None:
+        return f"{head} {title}\n\nNot run.\n"
+    lines = [f"{head} {title}\n", *_claimed(entry), _protocol(entry), ""]
+    lines += [f"{head}# Conclusion\n", *_conclusion(entry), ""]
+    lines += [f"![{title}]({name})\n" for name in entry.get("figures", ())]
+    for regime, words in _regimes(entry).items():
+        named = f"{regime}: {words}" if words else regime
+        lines += [f"{head}# Regime {named}\n", *_tables(entry, regime)]
+    lines += [*_missing(entry), _cost(entry)]
+    return "\n".join(lines) + "\n"
+
+
+def _claimed(entry: Row) -> Iterator[str]:
+    for claim in _claims(entry):
+        goal = "" if claim.goal is None else f" Goal: {_goal(claim)}."
+        yield f"**Claimed** ({claim.source}, in short): {claim.words}.{goal}\n"
+
+
+def _goal(claim: Claim) -> str:
+    metric = METRICS[claim.metric].name
+    if claim.kind == "factor":
+        return f"the same {metric} with fewer by a factor of at least {claim.goal:g}"
+    return f"{metric} higher by at least {claim.goal:g} %, with an interval that excludes 0"
+
+
+def _claims(entry: Row) -> list[Claim]:
+    fields = [{**own, "comparison": tuple(own["comparison"])} for own in entry.get("claims", ())]
+    return [Claim(**own) for own in fields]
+
+
+def _protocol(entry: Row) -> str:
+    units = plural(entry.get("unit_name", "patient"))
+    text = [entry["about"]]
+    for name, start in (("settings", "Settings"), ("counts", "Counts")):
+        if own := entry.get(name):
+            text.append(f"{start}: {'; '.join(f'{key}: {value}' for key, value in own.items())}.")
+    if entry.get("curves"):
+        seeds = sorted({len(row["seeds"]) for row in entry["curves"] if row["seeds"]})
+        n = f"{seeds[0]} to {seeds[-1]} trainings" if len(seeds) > 1 else counted(
+            (seeds or [0])[0], "training")  # fmt: skip
+        is_folds = any(not _is_none(cell.get("fold")) for cell in entry.get("cells", ()))
+        drawn = (
+            f"resample {units} (folds are not drawn anew)"
+            if is_folds
+            else f"draw trainings and {units} anew together"
+        )
+        text.append(
+            f"Values are means over {n}; 95 % intervals {drawn} and are of one number each."
+        )
+    if entry.get("paired"):
+        text.append(f"p: {P_METHOD}; adjusted for all regimes and levels of a comparison (Holm).")
+    return " ".join([*text, "Research use."])
+
+
+def _conclusion(entry: Row) -> list[str]:
+    """Only from tests; what could not be shown is said as well."""
+    texts = []
+    for claim in _claims(entry):
+        found = verdict(claim, entry)
+        texts += [found["text"], *([found["fade"]["text"]] if found["fade"] else [])]
+    texts += pair_sentences(entry.get("paired", ()))
+    texts += factor_sentences(entry.get("factor", ()), entry.get("x_name", "training images"))
+    texts += trend_sentences(entry.get("trend", ()))
+    return [f"- {text[:1].upper()}{text[1:]}" for text in texts] or ["Nothing has run."]
+
+
+def _regimes(entry: Row) -> dict[str, str]:
+    rows = [*entry.get("curves", ()), *entry.get("cells", ())]
+    return {str(row["regime"]): "" for row in rows} | dict(entry.get("regimes", {}))
+
+
+def _tables(entry: Row, regime: str) -> list[str]:
+    lines = []
+    curves = [row for row in entry.get("curves", ()) if row["regime"] == regime]
+    cells = [row for row in entry.get("cells", ()) if row["regime"] == regime]
+    pairs = [row for row in entry.get("paired", ()) if row["regime"] == regime]
+    kinds = list(dict.fromkeys((row["metric"], row["group"]) for row in [*curves, *pairs]))
+    for metric, group in kinds or [("auroc", None)]:
+        own = [row for row in curves if (row["metric"], row["group"]) == (metric, group)]
+        if own or not kinds:
+            lines += _means(entry, own, cells, _named(metric, group))
+        lines += _differences(entry, regime, metric, group)
+    lines += _factors(entry, regime)
+    return lines
+
+
+def _named(metric: str, group: str | None) -> str:
+    return METRICS[metric].name + (f" in {group}" if group else "")
+
+
+def _means(entry: Row, curves: Sequence[Row], cells: Sequence[Row], name: str) -> list[str]:
+    """Levels down, arms across; a place without a value has its reason or state."""
+    rows = [*curves, *cells]
+    levels = list(dict.fromkeys(str(row["level"]) for row in rows))
+    levels.sort(key=lambda level: _x_of(level, rows))
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    known = {(str(row["level"]), row["arm"]): row for row in curves}
+    lines = []
+    for level in levels:
+        texts = [_mean(known.get((level, arm)), cells, level, arm) for arm in arms]
+        lines.append([level, _trained(cells, level), *texts])
+    tested = [row for row in curves if row["value"] is not None]
+    foot = f"{name}. {_tested(tested)}" if tested else f"{name}: {NOT_RUN}."
+    if any(row["n_set_aside"] for row in tested):
+        foot += f" At most {max(row['n_set_aside'] for row in tested)} scores were set aside."
+    heads = [entry.get("x_name", "level"), "training cases (positive)", *arms]
+    if not any(line[1] for line in lines):
+        heads, lines = [heads[0], *heads[2:]], [[line[0], *line[2:]] for line in lines]
+    return [*_table(heads, lines), foot + "\n"]
+
+
+def _x_of(level: str, rows: Sequence[Row]) -> float:
+    """Levels without a size keep their order."""
+    x = next((row["x"] for row in rows if str(row["level"]) == level), None)
+    return 0.0 if x is None or x != x else float(x)
+
+
+def _mean(row: Row | None, cells: Sequence[Row], level: str, arm: str) -> str:
+    own = [cell for cell in cells if str(cell["level"]) == level and cell["arm"] == arm]
+    n_done = sum(cell["state"] == "done" for cell in own)
+    some = f"; {n_done} of {len(own)} trainings" if 0 < n_done < len(own) else ""
+    if row is None or row["value"] is None:
+        states = dict.fromkeys(cell["state"] for cell in own)
+        if row is not None and (n_done or not own):
+            return f"undefined: {row['reason']}"
+        return " and ".join(states) if states and not n_done else NOT_RUN
+    ends = interval_of(row["lo"], row["hi"]) or f" (no interval: {row.get('reason')})"
+    return f"{number(row['value'])}{ends}{some}"
+
+
+def _trained(cells: Sequence[Row], level: str) -> str:
+    own = [c for c in cells if str(c["level"]) == level and not _is_none(c.get("n_train"))]
+    pairs = {(int(c["n_train"]), int(c["n_train_positive"])) for c in own
+             if not _is_none(c.get("n_train_positive"))}  # fmt: skip
+    texts = []
+    for values in zip(*sorted(pairs), strict=True):
+        least, most = min(values), max(values)
+        texts.append(str(least) if least == most else f"{least} to {most}")
+    return f"{texts[0]} ({texts[1]})" if texts else ""
+
+
+def _is_none(value: object) -> bool:
+    return value is None or value != value
+
+
+def _tested(rows: Sequence[Row]) -> str:
+    texts = []
+    for key, word in (("n_cases", "test case"), ("n_positive", "positive"),
+                      ("n_negative", "negative")):  # fmt: skip
+        own = sorted({row[key] for row in rows})
+        many = f"{own[0]} to {own[-1]} {word}s"
+        texts.append(counted(own[0], word) if len(own) == 1 else many)
+    return f"{texts[0]}: {texts[1]}, {texts[2]}."
+
+
+def _differences(entry: Row, regime: str, metric: str, group: str | None) -> list[str]:
+    lines = []
+    for row in entry.get("paired", ()):
+        if (row["regime"], row["metric"], row["group"]) != (regime, metric, group):
+            continue
+        if row["value"] is None:
+            lines.append(
+                [str(row["level"]), f"{row['arm']} - {row['other']}", row["reason"], "", ""]
+            )
+            continue
+        own, gain = row["difference"], row["relative"]
+        text = f"{own['value']:+.3f}" + (
+            f" ({own['lo']:+.3f} to {own['hi']:+.3f})"
+            if None not in (own["lo"], own["hi"])
+            else f" (no interval: {own.get('reason')})"
+        )
+        p = "" if row["p_adjusted"] is None else p_value(row["p_adjusted"])
+        compared = f"{row['arm']} - {row['other']}"
+        lines.append([str(row["level"]), compared, text, _percent(gain), p])
+    if not lines:
+        return []
+    heads = [entry.get("x_name", "level"), "compared", f"{_named(metric, group)}: difference"]
+    return _table([*heads, "relative", "adjusted p"], lines)
+
+
+def _percent(gain: Row) -> str:
+    if gain["value"] is None:
+        return f"undefined: {gain.get('reason')}"
+    text = f"{gain['value']:+.1f} %"
+    if gain["lo"] is None and gain["hi"] is None:
+        return text
+    ends = ["no end" if gain[end] is None else f"{gain[end]:+.1f}" for end in ("lo", "hi")]
+    return f"{text} ({ends[0]} to {ends[1]})"
+
+
+def _factors(entry: Row, regime: str) -> list[str]:
+    own = [row for row in entry.get("factor", ()) if row["regime"] == regime]
+    if not own:
+        return []
+    x_name = entry.get("x_name", "training images")
+    lines = []
+    for row in own:
+        if row["value"] is None:
+            lines.append(["", "", f"undefined: {row['reason']}"])
+            continue
+        state = "" if row["state"] == "exact" else f"{row['state']} "
+        ends = ["not measured" if row[end] is None else f"{row[end]:.3g}" for end in ("lo", "hi")]
+        text = f"{state}{row['value']:.3g} ({ends[0]} to {ends[1]})"
+        lines.append([str(row["level"]), number(row["aim"]), text])
+    first = own[0]
+    heads = [f"{first['other']}: {x_name}", f"{METRICS[first['metric']].name} to reach",
+             f"factor fewer for {first['arm']} (95 %)"]  # fmt: skip
+    return _table(heads, lines)
+
+
+def _missing(entry: Row) -> Iterator[str]:
+    """How many cells lack, and which."""
+    cells = entry.get("cells", ())
+    for state, word in ((NOT_RUN, "Not run"), ("failed", "Failed")):
+        own = [cell for cell in cells if cell["state"] == state]
+        if not own:
+            continue
+        groups: dict[str, int] = {}
+        for cell in own:
+            reason = "" if _is_none(cell.get("reason")) else f" ({cell['reason']})"
+            name = f"{cell['regime']}, {cell['level']}, {cell['arm']}{reason}"
+            groups[name] = groups.get(name, 0) + 1
+        named = "; ".join(f"{name}: {n}" for name, n in groups.items())
+        yield f"{word}: {len(own)} of {counted(len(cells), 'training')}: {named}.\n"
+
+
+def _cost(entry: Row) -> str:
+    done = [cell for cell in entry.get("cells", ()) if cell["state"] == "done"]
+    spent = [None if _is_none(cell.get("cpu_s")) else cell["cpu_s"] for cell in done]
+    return f"Cost: {cost_line(spent)}" if done else "Cost: nothing has run."
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
