@@ -13,8 +13,9 @@ class PseudolabelSettings(Settings):
     filter: str = "boosted"
     """`none`, `label`, `boosted`, `count`, `confidence`, or an installed plug-in."""
     min_confidence: Fraction = 0.65
-    """`boosted`, cases whose label is not known: their mask is kept if the label that it gives
-    would stay the same at every pixel threshold up to (if positive; else down to 1 minus) this."""
+    """`boosted`, cases whose label is not known: their mask is kept if the confidence of the label
+    that it gives is above this. 0.5 is a mask whose label changes as soon as t moves; at 0.65 the
+    odds of the decisive pixel are 1.86 times those of t (or of t those of the pixel)."""
     uncertain: tuple[Fraction, Fraction] = Field(default=(0.35, 0.65))
     """`confidence`: pixels with a probability from the first to the second are not known."""
     soft_bits: Literal[8, 16] = 16

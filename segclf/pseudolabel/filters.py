@@ -63,15 +63,20 @@ def label_confidence(predicted: Predicted, k: int, *, is_positive: bool) -> floa
     """How far the pixel threshold could move before the label of a mask changes, from 0 to 1.
 
     The label is positive if at least m pixels are above t, m the fewest that exceed tau. So the
-    m-th largest probability p_(m) decides: the confidence is p_(m) if the mask is positive, else
-    1 - p_(m), and 1 for a negative mask of an image that has fewer than m pixels.
+    m-th largest probability p_(m) decides. Its distance to t counts, not to one half: t is fitted
+    and may be 0.01, where p_(m) itself would call every negative mask sure and no positive one.
+    With q = odds of p_(m) / (odds of p_(m) + odds of t), which is p_(m) for t = 0.5, the confidence
+    is q if the mask is positive, else 1 - q, and 1 for a negative mask of an image that has fewer
+    than m pixels.
     """
     n_px = predicted.probability[k].size
     m = fewest_above(predicted, k)
     if m > n_px:
         return 1.0
     decisive = float(np.partition(predicted.probability[k], n_px - m, axis=None)[n_px - m])
-    return decisive if is_positive else 1.0 - decisive
+    t = predicted.cuts[k].t
+    above, below = decisive * (1.0 - t), t * (1.0 - decisive)
+    return (above if is_positive else below) / (above + below)
 
 
 def fewest_above(predicted: Predicted, k: int) -> int:

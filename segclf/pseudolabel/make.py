@@ -98,6 +98,8 @@ def make_pseudo_masks(
         note_stage(exp, f"{STAGE}/{name}")
     elif on_event is not None:
         text = f"all {counted(len(plan.cases), 'case')} were there already: nothing was done"
+        if not plan.cases:
+            text = "no case to predict: each is drawn, empty, held out or set aside (ledger.csv)"
         on_event({"kind": "message", "message": text})
     return folder
 

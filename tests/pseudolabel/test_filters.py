@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from segclf.core.pseudolabel_settings import PseudolabelSettings
 from segclf.pseudolabel import FILTERS, Cut, Predicted
@@ -74,7 +75,7 @@ TABLE = [
     ("boosted", NAN, {"tau": 3.0}, "dropped", "label_unknown_unsure", None),
     # tau 6: the seventh is 0, so the case is surely negative, and its small mask stays
     ("boosted", NAN, {"tau": 6.0}, "kept", "label_unknown_sure", WHOLE),
-    # t 0.7: negative for tau 3, but the fourth is 0.6: 0.4 sure
+    # t 0.7: negative for tau 3, but the fourth is 0.6: 0.61 sure
     ("boosted", NAN, {"tau": 3.0, "t": 0.7}, "dropped", "label_unknown_unsure", None),
     ("boosted", NAN, {"tau": 16.0}, "kept", "label_unknown_sure", WHOLE),
     ("count", NAN, {}, "dropped", "count_unknown", None),
@@ -263,7 +264,10 @@ def test_the_fewest_pixels_above_tau_are_found_by_counting(tau, px_size, unit):
 
 
 def test_the_confidence_of_a_label_is_how_far_t_can_move():
-    """Against the definition: move t over a fine grid and see when the label changes."""
+    """Against the definition: move t over a fine grid and see when the label changes.
+
+    What counts is how far, as a change of log odds.
+    """
     draw = np.random.default_rng(0)
     for tau in (0.0, 3.0, 10.0):
         raw = draw.random((1, 6, 6))
@@ -273,14 +277,28 @@ def test_the_confidence_of_a_label_is_how_far_t_can_move():
             grid = np.linspace(0, 1, 100_001)
             areas = raw.size - np.searchsorted(np.sort(raw, axis=None), grid, side="right")
             last = grid[areas > tau].max()  # above it the label is negative
-            expected = last if positive else 1 - last
+            moved = logit(last) - logit(t)
             found = label_confidence(predicted, 0, is_positive=positive)
-            assert found == pytest.approx(expected, abs=2e-5)
+            assert found == pytest.approx(expit(moved if positive else -moved), abs=5e-5)
+
+
+@pytest.mark.parametrize(("p", "reason", "confidence"), [
+    (0.012, "unsure", 0.546),  # odds 0.01215 against 0.0101 of t: 1.2 : 1
+    (0.03, "sure", 0.754),  # 0.03093 against 0.0101: 3.06 : 1
+    (0.009, "unsure", 0.527),  # negative: 0.00908, 1 : 1.11
+    (0.002, "sure", 0.834),  # negative: 0.00200, 1 : 5.04
+])  # fmt: skip
+def test_a_small_fitted_t_makes_neither_every_negative_sure_nor_every_positive_unsure(
+    p, reason, confidence
+):
+    verdict = ask("boosted", [np.full((4, 4), p)], (NAN,), t=0.01, tau=2.0)
+    assert verdict.reason == f"label_unknown_{reason}"
+    assert verdict.confidence == pytest.approx(confidence, abs=5e-4)
 
 
 def test_the_confidence_is_told_where_it_decides():
     assert ask("boosted", [TWO_SPOTS], (NAN,), tau=3.0).confidence == pytest.approx(0.6)
     assert ask("boosted", [TWO_SPOTS], (1.0,), tau=3.0).confidence is None
     negative = ask("boosted", [TWO_SPOTS], (NAN,), tau=3.0, t=0.7)
-    assert negative.confidence == pytest.approx(0.4)
+    assert negative.confidence == pytest.approx(14 / 23)  # odds 7 / 3 of t, 3 / 2 of the fourth
     assert not math.isnan(negative.confidence)

@@ -207,6 +207,19 @@ def test_a_second_run_changes_no_file_and_says_so(exp):
     ]
 
 
+def test_a_manifest_without_a_case_to_predict_is_not_called_done_already(exp, tmp_path):
+    manifest = tmp_path / "gone.csv"
+    manifest.write_text("image,mask,label\nnot_there.png,,1\n")
+    events = []
+    folder = make_pseudo_masks(
+        exp, filter_name="boosted", manifest=manifest, on_event=events.append
+    )
+    assert record_of(folder)["counts"] == {"lesion": {"quarantined": {"missing_file": 1}}}
+    assert [event["message"] for event in events] == [
+        "no case to predict: each is drawn, empty, held out or set aside (ledger.csv)"
+    ]
+
+
 @pytest.mark.parametrize("n_before", [3, 9])  # in the first of two parts, in the second
 def test_a_killed_run_continues_to_the_same_bytes(exp, monkeypatch, n_before):
     whole = all_bytes(make_pseudo_masks(exp, filter_name="none"))

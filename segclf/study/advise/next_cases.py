@@ -186,10 +186,11 @@ def write_list(opened: Opened, found: NextCases, out: Path | None) -> Path | Non
 def next_text(found: NextCases, path: Path | None) -> str:
     """The list for the console, and what it rests on."""
     lines = [f"{row['rank']:>4}  {row['case_id']}  {row['reason']}" for row in found.rows]
-    what = "doubt x diversity x lack of masks in its groups" if found.has_model else (
-        "lack of masks in its groups, then a seeded order; --run with a trained segmenter adds "
-        "doubt and diversity"
-    )  # fmt: skip
+    what = "lack of masks in its groups x chance of a positive"
+    if found.has_model:
+        what = f"doubt x diversity x {what}"
+    else:
+        what += ", then a seeded order; --run with a trained segmenter adds doubt and diversity"
     lines.append(f"{counted(found.n_candidates, 'training case')} could be drawn; order: {what}.")
     if found.columns:
         lines.append(f"groups of: {', '.join(found.columns)}")

@@ -68,7 +68,8 @@ def judge(
         groups: Of `group_sizes`.
         tests: Of `associations`.
         run: Of `run_numbers` for this finding, if a run was trained.
-        class_valued: The mask outlines a lesion of any class: each image has a target.
+        class_valued: The mask outlines a lesion of any class; images without a lesion may be
+            there as well.
     """
     area = finding["area_percent"]
     reasons = [*_of_counts(finding), *_of_groups(name, groups), *_of_tests(name, tests)]
@@ -91,8 +92,8 @@ def judge(
         against.append(f"the target is of middle size: median {median:.2g} % of the image")
     if class_valued:
         against.append(
-            "every image shows a lesion and the mask carries its class: masks then say where to "
-            "look, but do not make the classes easier to tell apart"
+            "masks outline lesions of every class and carry their class (mask_class): they say "
+            "where to look, but do not make the classes easier to tell apart"
         )
         answer = OPEN if answer == LIKELY else answer
     if not finding["n_positive"]:

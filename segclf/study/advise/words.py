@@ -17,7 +17,7 @@ ANSWERS = {
 }
 EXPERIMENT = {
     LIKELY: "Train both and compare: segclf compare",
-    OPEN: "Draw the masks that are there and compare on them: segclf compare",
+    OPEN: "Train both with the masks that are drawn and compare: segclf compare",
     UNLIKELY: "Train a classifier first: segclf train-clf",
 }
 LACKS = {

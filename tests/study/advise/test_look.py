@@ -15,7 +15,7 @@ from segclf.core.errors import UsageError
 from segclf.study.advise.flow import advise, open_data
 from segclf.study.advise.show import as_html, as_markdown, as_text
 from segclf.study.advise.verdict import judge
-from segclf.study.advise.words import sections_of
+from segclf.study.advise.words import EXPERIMENT, sections_of
 
 N = 36
 """Cases: one per patient, 24 train, 6 val, 6 test; every third is negative."""
@@ -208,6 +208,18 @@ def finding(median, n_positive=500, prevalence=0.5):
 )
 def test_the_answer_follows_the_stated_rules(row, answer):
     assert judge("lesion", row, [], [], None)["answer"] == answer
+
+
+def test_masks_of_every_class_speak_against_it_and_no_lesion_is_claimed_where_none_is():
+    """Breast ultrasound has class-valued masks, and normal images without any lesion."""
+    row = judge("malignant", finding(3, n_positive=50), [], [], None, class_valued=True)
+    assert row["answer"] == "open"
+    assert "masks outline lesions of every class" in row["against"][-1]
+    assert "every image" not in row["against"][-1]
+
+
+def test_what_is_open_asks_for_no_mask_that_is_there_already():
+    assert "masks that are drawn" in EXPERIMENT["open"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which cases are drawn next: scores by hand, and never from validation or test."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from segclf.core.errors import UsageError
 from segclf.phantom import PhantomSettings, write_phantom
 from segclf.study.advise.choose import Pool, choose
 from segclf.study.advise.flow import open_data
-from segclf.study.advise.next_cases import next_cases, write_list
+from segclf.study.advise.next_cases import next_cases, next_text, write_list
 
 
 def pool(**changes):
@@ -88,6 +89,15 @@ def test_only_training_cases_without_a_mask_that_may_be_positive_are_named(home)
         assert chance[row["case_id"]] == pytest.approx(expected, abs=1e-6)
     again = next_cases(open_data(None, home / "recipe.yaml", None, ()), 1000)
     assert again == found
+
+
+def test_what_is_said_of_the_order_names_all_that_decides_it(home):
+    found = next_cases(open_data(None, home / "recipe.yaml", None, ()), 3)
+    assert "order: lack of masks in its groups x chance of a positive, then" in next_text(
+        found, None
+    )
+    modelled = next_text(replace(found, has_model=True), None)
+    assert "order: doubt x diversity x lack of masks in its groups x chance" in modelled
 
 
 def test_nan_files_in_validation_and_test_change_no_byte_of_the_list(home, tmp_path):
