@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 def study():
     levels = (Level("12 images", 12, sized(12)), Level("20 images", 20, sized(20)))
     regime = Regime("claimed", "", levels, BOTH, TINY, searched="12 images")
-    return Study("tiny", "Tiny", "", "images", (regime,), QUICK, "auroc")
+    return Study("tiny", "Tiny", "images", (regime,), QUICK)
 
 
 @pytest.fixture
