@@ -38,7 +38,7 @@ def with_bit(draws):
 
 
 def test_each_estimator_finds_the_closed_form_of_what_it_is_asked(draws):
-    found = pixel_and_image(draws, 0.3, 6000, np.random.default_rng(2))
+    found = pixel_and_image(draws, 0.3, 8000, np.random.default_rng(2))
     z = np.linspace(-9, 11, 20001)
     b, t = stats.norm.pdf(z), stats.norm.pdf(z, SHIFT)
     image = np.trapezoid((0.3 * t + 0.7 * b) * np.log(0.3 * t / b + 0.7), z)
@@ -63,7 +63,7 @@ def test_the_mixture_has_the_asked_for_shares_and_repeats_no_pixel(draws):
 
 
 def test_a_bit_of_the_image_weighs_1_less_alpha_and_prevalence_sets_what_masks_shed(with_bit):
-    found = with_shortcut(with_bit, 0.1, (0.5, 0.02), 6000, np.random.default_rng(3))
+    found = with_shortcut(with_bit, 0.1, (0.5, 0.02), 8000, np.random.default_rng(3))
     bit = stats.entropy([RHO, 1 - RHO], [1 - RHO, RHO])
     assert found["background"] == pytest.approx(bit, rel=0.1)
     assert found["target"] == pytest.approx(bit + SHIFT**2 / 2, rel=0.1)
