@@ -11,6 +11,7 @@ from segclf.study.theory.settings import CLEAR, HARD
 
 Entry = Mapping[str, Any]
 LEAST = 1e-6
+TICKS = [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0]
 TITLES = {HARD: "lesion hard to see", CLEAR: "lesion that stands out"}
 LINES = {
     "law image": ("image level, law", 0, 0),
@@ -69,6 +70,7 @@ def _draw_areas(axes: Axes, curves: Entry, kind: str, lines: Mapping[str, Any]) 
     axes.set_yscale("log")
     axes.set_ylim(LEAST, 20)
     axes.minorticks_off()
+    axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])  # powers would be math text
     axes.set_xticks(alphas, [f"{100 * a:.2g} %" for a in alphas])
     axes.set_xlabel("area fraction of the target")
     axes.grid(axis="y")

@@ -26,7 +26,7 @@ def separability_section(title: str, entry: Entry | None) -> str:
     parts = [
         f"## {title}\n\n{_about(entry)}\n",
         _predictions(entry),
-        *(_curves(NAMES.get(name, name), curves, "residual", laws=True)
+        *(_curves(str(NAMES.get(name, name)), curves, "residual", laws=True)
           for name, curves in entry["pixels"].items()),
         _curves("The same lesion hard to see, features of the patch around a pixel",
                 entry["pixels"][HARD], "patch", laws=False),

@@ -108,9 +108,10 @@ def _pixel_curves(study: Separability, cells: Rows, regime: str) -> Entry:
               for name in ESTIMATES}  # fmt: skip
     curves = _curves(cells, lambda c: c.kind == PIXELS and c.regime == regime, study.areas, paths)
     ratios: dict[str, list[float]] = {"pixel_classifier": [], "pixel_knn": []}
-    for found in _found(cells, lambda c: c.kind == PIXELS and c.regime == regime):
-        for name, own in ratios.items():
-            own.append(found["residual"][name] / found["law"]["pixel"])
+    for own in _by_seed(cells, lambda c: c.kind == PIXELS and c.regime == regime):
+        for name, values in ratios.items():
+            each = [found["residual"][name] / found["law"]["pixel"] for found in own]
+            values.append(float(np.mean(each)))
     return curves | {"to law": {name: mean_of(own) for name, own in ratios.items()}}
 
 
