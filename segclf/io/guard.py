@@ -25,10 +25,11 @@ import numpy as np
 
 from segclf.core import errors
 from segclf.io.decoder import GRACE_S, bytes_of, fill, receive, send
-from segclf.io.records import Header, Limits, Picture, bad_file
+from segclf.io.records import DicomFile, Header, Limits, Picture, bad_file
 
 DECODE_LIMIT_S = 60.0
 """Time for one file where no recipe says more."""
+PLAIN = {"Picture": Picture, "DicomFile": DicomFile}
 START_LIMIT_S = 120
 """Time to start an interpreter and import, on a busy machine."""
 
@@ -57,14 +58,14 @@ def is_watched() -> bool:
     return _limit_s.get() is not None
 
 
-def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Picture or Header)
+def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Picture, Header or DicomFile)
     """What the function `name` of `segclf.io.files` gives for `path`, computed elsewhere.
 
     A decoder that has read other files before may suffer from one of them; so a file is only
     given up when a fresh one fails as well.
 
     Args:
-        name: `read_image`, `read_mask` or `probe`.
+        name: `read_image`, `read_mask`, `probe` or `identify`.
         path: The file.
         limits: Of its size.
 
@@ -197,8 +198,8 @@ def _result(head: dict[str, Any], arrays: list[np.ndarray]) -> Any:  # noqa: ANN
         for name, value in head["values"].items()
     }
     values |= {name: array for (name, *_), array in zip(head["arrays"], arrays, strict=True)}
-    if head["kind"] == "Picture":
-        return Picture(**values)
+    if head["kind"] in PLAIN:
+        return PLAIN[head["kind"]](**values)
     values["dtype"] = np.dtype(values["dtype"])
     return Header(**values)
 
