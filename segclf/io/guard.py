@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -33,6 +34,7 @@ PLAIN = {"Picture": Picture, "DicomFile": DicomFile}
 START_LIMIT_S = 120
 """Time to start an interpreter and import, on a busy machine."""
 
+_thread = threading.local()
 _limit_s: ContextVar[float | None] = ContextVar("limit_s", default=None)
 _idle: list["_Decoder"] = []
 _left: list["_Decoder"] = []
@@ -56,6 +58,68 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 def is_watched() -> bool:
     """Whether the caller is in a block of `time_limit`."""
     return _limit_s.get() is not None
+
+
+@contextmanager
+def reading_pool(
+    n_threads: int, *, begin: Callable[[], object] | None = None
+) -> Iterator[ThreadPoolExecutor]:
+    """Threads that read files; left by an error, such as Ctrl-C, it does not wait for the files.
+
+    Args:
+        n_threads: How many.
+        begin: Called in each thread first.
+    """
+    readers = _Readers()
+
+    def first() -> None:
+        _thread.readers = readers
+        if begin is not None:
+            begin()
+
+    pool = ThreadPoolExecutor(n_threads, initializer=first)
+    try:
+        yield pool
+    except BaseException:
+        readers.end()
+        pool.shutdown(cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown()
+
+
+class _Readers:
+    """The decoders that the threads of one pool wait for."""
+
+    def __init__(self) -> None:
+        self.decoders: set[_Decoder] = set()
+        self.is_over = False
+
+    def end(self) -> None:
+        """Let no thread wait, or begin, any more."""
+        self.is_over = True
+        for decoder in [*self.decoders]:
+            decoder.process.kill()
+
+
+@contextmanager
+def _awaited(decoder: "_Decoder") -> Iterator[None]:
+    """Note that this thread waits for a decoder."""
+    readers: _Readers | None = getattr(_thread, "readers", None)
+    if readers is None:
+        yield
+        return
+    readers.decoders.add(decoder)
+    try:
+        if readers.is_over:
+            raise KeyboardInterrupt
+        yield
+    except (OSError, EOFError):
+        if readers.is_over:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        readers.decoders.discard(decoder)
 
 
 def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Picture, Header or DicomFile)
@@ -82,7 +146,8 @@ def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Pictu
         is_fresh = decoder is None
         decoder = decoder or _Decoder()
         try:
-            answer = decoder.ask(request, seconds)
+            with _awaited(decoder):
+                answer = decoder.ask(request, seconds)
         except (OSError, EOFError) as lost:
             code = decoder.end()
             if is_fresh:
