@@ -9,7 +9,7 @@ from pathlib import Path
 from segclf.core.errors import CaseError, DataError
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.core.runs import shown
-from segclf.io import DICOM_SUFFIXES, FORMATS, OF_FILE, identify, stem_of, suffix_of
+from segclf.io import DICOM_SUFFIXES, FORMATS, OF_FILE, confine, identify, stem_of, suffix_of
 from segclf.io.guard import DECODE_LIMIT_S, time_limit
 
 ALONE = "alone"
@@ -25,12 +25,12 @@ def image_cases(folder: Path, n_findings: int, *, spatial_dims: int = 2) -> list
         spatial_dims: With 3, the DICOM files of a series are one volume.
 
     Raises:
-        DataError: As `image_paths`.
+        DataError: As `image_paths`, or an image is a link that leaves the folder.
     """
     return [
         Case(
             case_id=case_id,
-            images=((folder / text).resolve(),),
+            images=(_inside(folder, text),),
             masks=(MaskSource(MaskState.UNKNOWN),) * n_findings,
             labels=(float("nan"),) * n_findings,
             patient_id=case_id,
@@ -39,7 +39,15 @@ def image_cases(folder: Path, n_findings: int, *, spatial_dims: int = 2) -> list
     ]
 
 
-@time_limit(DECODE_LIMIT_S)
+def _inside(folder: Path, text: str) -> Path:
+    try:
+        return confine(text, [folder]).resolve()
+    except CaseError as error:
+        raise DataError(
+            error.wrong, where=error.where, expected=error.expected, fix=error.fix
+        ) from None
+
+
 def folder_table(folder: Path, spatial_dims: int) -> bytes:
     """The images of a folder as the CSV of a manifest: `case_id` and `image`.
 
@@ -53,6 +61,7 @@ def folder_table(folder: Path, spatial_dims: int) -> bytes:
     return text.getvalue().encode()
 
 
+@time_limit(DECODE_LIMIT_S)
 def image_paths(folder: Path, spatial_dims: int) -> dict[str, str]:
     """Case id to the path of an image in `folder`, sorted; the id is the path without its suffix.
 

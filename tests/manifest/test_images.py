@@ -190,3 +190,14 @@ def test_a_slice_of_several_series_that_changes_makes_other_predictions(dump):
     assert input_hash([case]) == before
     dicom(dump / "A1", series="1.2.3", position=1.0).touch()
     assert input_hash([case]) != before
+
+
+def test_a_link_that_leaves_the_folder_is_refused_wherever_folders_are_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "out.png")
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "out.png")
+    with pytest.raises(DataError, match="a link that leaves the data root"):
+        image_cases(tmp_path / "in", 1)
+    recipe = make_recipe({"manifest": "in"}, where="test")
+    table = read_manifest(recipe, base=tmp_path, strict=False, need_truth=False)
+    assert [problem.reason for problem in table.problems] == ["outside_root"]
