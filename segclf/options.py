@@ -46,6 +46,10 @@ Maps = Annotated[
 SummaryUnit = Annotated[
     str, typer.Option(help="case, or volume: scores of whole volumes from those of their slices.")
 ]
+SlicesOf = Annotated[
+    str | None,
+    typer.Option("--of", help="With --unit volume: pool (--rule max, mean) this method's slices."),
+]
 MapsFolder = Annotated[
     Path | None,
     typer.Option("--maps", help="Folder of maps made elsewhere: nnU-Net npz, NIfTI, PNG, masks."),
@@ -114,6 +118,20 @@ def check_unit(unit: str, others: Mapping[str, object]) -> bool:
     if unit == "volume":
         refuse(others, "--unit volume", "are for single cases", "leave them out")
     return unit == "volume"
+
+
+def scored_by(of: str | None, *, is_volume: bool, others: Mapping[str, object]) -> tuple[str, str]:
+    """Files of a run that hold what is summarized, and the command that makes them.
+
+    Raises:
+        UsageError: `--of` was given without `--unit volume`, or with options that it ignores.
+    """
+    if of is None:
+        return "predict/own/**/part-*.json", "segclf train-seg"
+    if not is_volume:
+        refuse({"--of": of}, "--unit case", "pools the scores of slices", "add --unit volume")
+    refuse(others, "--of", "are for masks", "leave them out")
+    return f"*/{of}/**/scores.parquet", f"segclf train-clf, or segclf summarize --rule {of}"
 
 
 def split_run(run: str | None) -> Run | None:

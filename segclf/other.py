@@ -12,24 +12,34 @@ from segclf.core.records import Case
 from segclf.core.runs import safe_name
 from segclf.experiment import Experiment
 from segclf.manifest import CaseTable, folder_table, image_cases, read_manifest
-from segclf.manifest.sources import read_bytes
+from segclf.manifest.sources import expand, read_bytes
 
 
 def other_table(exp: Experiment, manifest: Path) -> CaseTable:
     """Another manifest, or a folder of images, read with the run's recipe.
 
-    Rows that cannot be used are left out.
+    Its files lie below its own folder, or in the run's data root if it lies beside the run's own
+    manifest, as the table of new images that an import writes. Rows that cannot be used are left
+    out.
     """
     manifest = manifest.resolve()
     recipe = exp.recipe.model_copy(
         update={
             "manifest": manifest.name,
-            "data_root": None,
+            "data_root": _data_root(exp, manifest),
             "side_tables": (),
             "findings": exp.table.findings,
         }
     )
     return read_manifest(recipe, base=manifest.parent, strict=False, need_truth=False)
+
+
+def _data_root(exp: Experiment, manifest: Path) -> str | None:
+    """The root of the run's files for a table in the folder of the run's manifest; else None."""
+    if exp.recipe.data_root is None or exp.recipe.manifest is None or manifest.is_dir():
+        return None
+    own = exp.run.path / expand(exp.recipe.manifest, where="manifest")
+    return str(exp.table.root) if own.resolve().parent == manifest.parent else None
 
 
 def new_cases(exp: Experiment, images: Path) -> tuple[Case, ...]:

@@ -68,7 +68,7 @@ def summarize_volumes(
             f"the summarizer {rule!r} reads maps, which are of single slices.",
             where="--unit volume",
             expected="a rule: tau, mean, max, topk, noisy_or, lse, largest_component, …",
-            fix="choose a rule, or summarize slices with --unit case",
+            fix=f"pool its scores of slices: --rule max --of {rule} --unit volume",
         )
     name, _ = find_summarizer(rule)
     whole = volume_experiment(exp)

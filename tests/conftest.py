@@ -1,7 +1,9 @@
 """For every test: no network beyond this machine, and Ctrl-C as a terminal has it."""
 
+import os
 import signal
 import socket
+import sys
 
 import pytest
 
@@ -92,4 +94,34 @@ def hostile(tmp_path, monkeypatch):
     yield tmp_path
     for cache in caches:
         cache.cache_clear()
+    guard._end_all()
+
+
+TRAPS = """
+import builtins, os, signal, time
+plain = builtins.open
+
+def trapped(file, *args, **options):
+    name = os.path.basename(file) if isinstance(file, (str, os.PathLike)) else ""
+    if name.startswith("crash"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name.startswith("sleep"):
+        time.sleep(600)
+    return plain(file, *args, **options)
+
+builtins.open = trapped
+"""
+
+
+@pytest.fixture
+def traps(tmp_path, monkeypatch):
+    """Files of any format whose names begin with crash or sleep do that to who decodes them."""
+    site = tmp_path / "traps"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(TRAPS)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
+    ask = guard._Decoder.ask
+    monkeypatch.setattr(guard._Decoder, "ask", lambda self, request, _: ask(self, request, 4))
+    guard._end_all()
+    yield tmp_path
     guard._end_all()

@@ -63,6 +63,7 @@ def summarize(
     t: Annotated[float | None, typer.Option(help="Probability threshold of a pixel.")] = None,
     tau: Annotated[str | None, typer.Option(help="Area: 20px, 35mm2, 1.5mL or 0.1%.")] = None,
     unit: opt.SummaryUnit = "case",
+    of: opt.SlicesOf = None,
     fit_on: opt.FitOn = None,
     out_of_fold: opt.OutOfFold = False,
     config: opt.Config = None,
@@ -81,6 +82,8 @@ def summarize(
 
     overrides = [*(sets or ()), *opt.fitting(rule, fit_on, out_of_fold)]
     is_volume = opt.check_unit(unit, {"--maps": maps, "--fit-on": fit_on})
+    of_masks = {"--t": t is not None, "--tau": tau, "--manifest": manifest, "--maps": maps}
+    needs, made_by = opt.scored_by(of, is_volume=is_volume, others=of_masks)
     if maps is None:
         of_maps = {"--name": name, "--out": out, "--maps-hold": maps_hold != "auto"}
         opt.refuse(of_maps, "--maps", "are for maps made elsewhere", "add --maps FOLDER")
@@ -94,16 +97,14 @@ def summarize(
         return
     from segclf.experiment import find_experiment
 
-    exp = find_experiment(
-        config, run, overrides, needs="predict/own/**/part-*.json", made_by="segclf train-seg"
-    )
+    exp = find_experiment(config, run, overrides, needs=needs, made_by=made_by)
     announce(exp)
     from segclf import pipeline  # torch: seconds, paid once the run is found
     from segclf.other import other_than_own
 
     other = other_than_own(exp, manifest)
     if is_volume:
-        _summarize_volumes(exp, rule, other, as_json, t=t, tau=tau)
+        _summarize_volumes(exp, rule, other, as_json, of, t=t, tau=tau)
         return
     with progress("summarize") if is_trained(rule) else nullcontext() as on_event:
         folder, record = pipeline.summarize_masks(
@@ -120,13 +121,19 @@ def _summarize_volumes(
     rule: str,
     other: Path | None,
     as_json: bool,
+    of: str | None,
     **options: Any,  # noqa: ANN401 (of `summarize_volumes`)
 ) -> None:
-    """Score whole volumes from the statistics of their slices."""
+    """Score whole volumes from the statistics, or the scores, of their slices."""
     from segclf.summarize import record_text
+    from segclf.volume_scores import pool_scores
     from segclf.volumes import summarize_volumes
 
-    whole, folder, record, n_out = summarize_volumes(exp, rule, manifest=other, **options)
+    whole, folder, record, n_out = (
+        summarize_volumes(exp, rule, manifest=other, **options)
+        if of is None
+        else pool_scores(exp, of, rule)
+    )
     then = f"segclf eval-subgroups{same_run(whole, True, other=other)}"
     done(folder, then, as_json, record_text(record))
     quarantined(n_out)

@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from segclf.core.errors import CaseError
 from segclf.core.records import Case
 from segclf.data.cache import CaseCache
 from segclf.data.checks import check_feeding
+from segclf.io.guard import reading_pool
 
 MAX_THREADS = 8
 N_EVENTS = 100
@@ -74,7 +74,7 @@ def _in_threads(
     n_torch_threads = torch.get_num_threads()
     try:
         # One torch thread in each of ours: otherwise each would start as many as there are cores.
-        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as own:
+        with reading_pool(n_threads, begin=lambda: torch.set_num_threads(1)) as own:
             yield from own.map(attempt, cases)
     finally:
         torch.set_num_threads(n_torch_threads)

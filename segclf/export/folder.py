@@ -14,6 +14,7 @@ from segclf.core.records import Case
 from segclf.core.runs import shown
 from segclf.core.text import guarded
 from segclf.export.records import RESEARCH_ONLY, Prediction
+from segclf.io import series_folder
 from segclf.predict.identity import differences, input_hash
 
 IDENTITY = "export.json"
@@ -61,7 +62,8 @@ def stamp_of(case: Case, series: Path | None) -> str:
     if series is not None:
         name = file_name(case.case_id)
         places += [series / name, series / f"{name}.dcm"]
-    inside = [file for place in places if place.is_dir() for file in sorted(place.iterdir())]
+    folders = filter(None, map(series_folder, places))
+    inside = [file for folder in folders for file in sorted(folder.iterdir())]
     files = [file for file in (*places, *inside) if file.is_file()]
     stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hash_of([input_hash([case]), stamps])

@@ -18,7 +18,7 @@ from segclf.core.mapfiles import file_name
 from segclf.io import Header, bad_file, on_stored_grid, probe
 from segclf.io.dicom_geometry import planes_of, stack
 from segclf.io.dicom_open import SEGMENTATION, is_dicom, n_frames, reading
-from segclf.io.dicom_series import is_series, series_files
+from segclf.io.dicom_series import is_series, series_files, series_start
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -78,7 +78,8 @@ def find_source(case_id: str, image: Path, series: Path | None) -> Path:
         CaseError: `not_dicom`: the image is no DICOM; `missing_file`: the series is not there.
     """
     if series is None:
-        is_one = is_series(image) if image.is_dir() else image.is_file() and is_dicom(image)
+        first = series_start(image) or image
+        is_one = is_series(first) if first.is_dir() else first.is_file() and is_dicom(first)
         if is_one:
             return image
         raise bad_file(

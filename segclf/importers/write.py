@@ -117,11 +117,6 @@ def write_import(job: Job, mapping: Mapping, places: Places, kind: str) -> list[
     }
     written = [places.manifest, places.recipe]
     rows, side_rows = job.rows, []
-    if is_apart and job.new_rows:
-        job.notes.append(
-            f"{places.new.name} cannot be predicted from here, since images of such a table lie "
-            "below its folder: import with --out in SRC or above it"
-        )
     if is_apart:
         rows, side_rows = _split_made(job.rows, mapping.recipe.get("mask_class"))
     if side_rows:

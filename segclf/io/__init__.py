@@ -1,10 +1,10 @@
 """Image and mask files: one table of formats, sizes checked before memory is taken."""
 
-from segclf.io.dicom_open import dicom_kind
-from segclf.io.dicom_series import DICOM_SUFFIXES
+from segclf.io.dicom_series import DICOM_SUFFIXES, OF_FILE, series_folder
 from segclf.io.files import (
     FORMATS,
     format_of,
+    identify,
     probe,
     read_image,
     read_mask,
@@ -35,6 +35,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "DICOM_SUFFIXES",
     "FORMATS",
+    "OF_FILE",
     "Format",
     "Grid",
     "Header",
@@ -46,10 +47,10 @@ __all__ = [
     "confine",
     "confiner",
     "decoding",
-    "dicom_kind",
     "file_stamp",
     "format_of",
     "grid_of",
+    "identify",
     "mask_on",
     "on_stored_grid",
     "placed_on",
@@ -61,6 +62,7 @@ __all__ = [
     "read_mask",
     "read_soft_mask",
     "read_volume",
+    "series_folder",
     "stem_of",
     "suffix_of",
     "turn_like",

@@ -12,13 +12,14 @@ from segclf.core.errors import UsageError
 from segclf.io.arrays import NPY, NPZ
 from segclf.io.dicom import DICOM
 from segclf.io.dicom_open import is_dicom
-from segclf.io.dicom_series import is_series
+from segclf.io.dicom_series import OF_FILE, is_series, series_start
+from segclf.io.dicom_series import identify as identify_dicom
 from segclf.io.guard import decode, is_watched
 from segclf.io.metaimage import METAIMAGE
 from segclf.io.nifti import NIFTI
 from segclf.io.nrrd import NRRD
 from segclf.io.raster import BMP, JPEG, PNG
-from segclf.io.records import DEFAULT_LIMITS, Format, Header, Limits, Picture, bad_file
+from segclf.io.records import DEFAULT_LIMITS, DicomFile, Format, Header, Limits, Picture, bad_file
 from segclf.io.tiff import TIFF
 
 FORMATS: dict[str, Format] = {
@@ -81,6 +82,18 @@ def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     return format_of(path).probe(path, limits)
 
 
+def identify(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> DicomFile:
+    """What a file is if it is DICOM, by its header.
+
+    Raises:
+        CaseError: `decoder_crash` and `timeout` in a block of `time_limit`.
+    """
+    path = Path(path)
+    if not is_dicom(path):
+        return DicomFile("none", "", 1)
+    return decode("identify", path, limits) if is_watched() else identify_dicom(path, limits)
+
+
 def write_image(
     path: Path,
     array: np.ndarray,
@@ -137,7 +150,7 @@ def format_of(path: Path, *, must_exist: bool = True) -> Format:
     Raises:
         CaseError: `unknown_format`; `missing_file` or `not_a_file` if it has to exist.
     """
-    if must_exist and path.is_dir() and is_series(path):
+    if must_exist and (series_start(path) is not None or (path.is_dir() and is_series(path))):
         return DICOM
     if must_exist and not path.is_file():
         is_there = path.exists()
@@ -171,6 +184,7 @@ def suffix_of(path: Path | str) -> str:
 
 def stem_of(name: str) -> str:
     """A file name without the suffix that names its format: `IM.0001` keeps its number."""
+    name = name.removesuffix(OF_FILE)
     suffix = suffix_of(name)
     is_format = suffix != "" and _format_by_suffix(suffix) is not None
     return name[: len(name) - len(suffix)] if is_format else name

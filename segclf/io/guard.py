@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -25,13 +26,15 @@ import numpy as np
 
 from segclf.core import errors
 from segclf.io.decoder import GRACE_S, bytes_of, fill, receive, send
-from segclf.io.records import Header, Limits, Picture, bad_file
+from segclf.io.records import DicomFile, Header, Limits, Picture, bad_file
 
 DECODE_LIMIT_S = 60.0
 """Time for one file where no recipe says more."""
+PLAIN = {"Picture": Picture, "DicomFile": DicomFile}
 START_LIMIT_S = 120
 """Time to start an interpreter and import, on a busy machine."""
 
+_thread = threading.local()
 _limit_s: ContextVar[float | None] = ContextVar("limit_s", default=None)
 _idle: list["_Decoder"] = []
 _left: list["_Decoder"] = []
@@ -57,14 +60,76 @@ def is_watched() -> bool:
     return _limit_s.get() is not None
 
 
-def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Picture or Header)
+@contextmanager
+def reading_pool(
+    n_threads: int, *, begin: Callable[[], object] | None = None
+) -> Iterator[ThreadPoolExecutor]:
+    """Threads that read files; left by an error, such as Ctrl-C, it does not wait for the files.
+
+    Args:
+        n_threads: How many.
+        begin: Called in each thread first.
+    """
+    readers = _Readers()
+
+    def first() -> None:
+        _thread.readers = readers
+        if begin is not None:
+            begin()
+
+    pool = ThreadPoolExecutor(n_threads, initializer=first)
+    try:
+        yield pool
+    except BaseException:
+        readers.end()
+        pool.shutdown(cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown()
+
+
+class _Readers:
+    """The decoders that the threads of one pool wait for."""
+
+    def __init__(self) -> None:
+        self.decoders: set[_Decoder] = set()
+        self.is_over = False
+
+    def end(self) -> None:
+        """Let no thread wait, or begin, any more."""
+        self.is_over = True
+        for decoder in [*self.decoders]:
+            decoder.process.kill()
+
+
+@contextmanager
+def _awaited(decoder: "_Decoder") -> Iterator[None]:
+    """Note that this thread waits for a decoder."""
+    readers: _Readers | None = getattr(_thread, "readers", None)
+    if readers is None:
+        yield
+        return
+    readers.decoders.add(decoder)
+    try:
+        if readers.is_over:
+            raise KeyboardInterrupt
+        yield
+    except (OSError, EOFError):
+        if readers.is_over:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        readers.decoders.discard(decoder)
+
+
+def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Picture, Header or DicomFile)
     """What the function `name` of `segclf.io.files` gives for `path`, computed elsewhere.
 
     A decoder that has read other files before may suffer from one of them; so a file is only
     given up when a fresh one fails as well.
 
     Args:
-        name: `read_image`, `read_mask` or `probe`.
+        name: `read_image`, `read_mask`, `probe` or `identify`.
         path: The file.
         limits: Of its size.
 
@@ -81,7 +146,8 @@ def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Pictu
         is_fresh = decoder is None
         decoder = decoder or _Decoder()
         try:
-            answer = decoder.ask(request, seconds)
+            with _awaited(decoder):
+                answer = decoder.ask(request, seconds)
         except (OSError, EOFError) as lost:
             code = decoder.end()
             if is_fresh:
@@ -197,8 +263,8 @@ def _result(head: dict[str, Any], arrays: list[np.ndarray]) -> Any:  # noqa: ANN
         for name, value in head["values"].items()
     }
     values |= {name: array for (name, *_), array in zip(head["arrays"], arrays, strict=True)}
-    if head["kind"] == "Picture":
-        return Picture(**values)
+    if head["kind"] in PLAIN:
+        return PLAIN[head["kind"]](**values)
     values["dtype"] = np.dtype(values["dtype"])
     return Header(**values)
 

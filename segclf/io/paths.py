@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from segclf.core.errors import CaseError
-from segclf.io.dicom_series import is_series
+from segclf.io.dicom_open import is_dicom
+from segclf.io.dicom_series import OF_FILE, is_series
 
 
 def confine(path_text: str, roots: Sequence[Path]) -> Path:
     """The absolute path of a file, or the folder of a DICOM series, relative to one of `roots`.
+
+    A file of a series with the ending `@series` stands for the series.
 
     Symbolic links are followed, and what they lead to must lie inside the same root.
 
@@ -37,9 +40,10 @@ def confiner(roots: Sequence[Path]) -> Callable[[str], Path]:
             folder, name = os.path.split(text.replace("\\", "/"))  # tables made on Windows
             if (root, folder) not in folders:
                 folders[root, folder] = os.path.realpath(os.path.join(root, folder))
-            found = _file_in(os.path.join(folders[root, folder], name), root, text)
+            file = name.removesuffix(OF_FILE)
+            found = _file_in(os.path.join(folders[root, folder], file or name), root, text)
             if found is not None:
-                return found
+                return found if name in ("", file) else _series_of(found, text)
         raise CaseError(
             "missing_file",
             f"the file {text!r} does not exist.",
@@ -91,6 +95,19 @@ def _file_in(path: str, root: str, text: str) -> Path | None:
             fix="name the image file itself",
         )
     return Path(path)
+
+
+def _series_of(file: Path, text: str) -> Path:
+    """The path of the series of a file; what is no DICOM file has none."""
+    if file.is_dir() or not is_dicom(file):
+        raise CaseError(
+            "not_a_file",
+            f"the path {text!r} names the series of what is no DICOM file.",
+            where=text,
+            expected=f"a file of the series and the ending {OF_FILE}",
+            fix="name a DICOM file, or leave the ending out",
+        )
+    return file.with_name(file.name + OF_FILE)
 
 
 def _name(root: str) -> str:

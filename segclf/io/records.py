@@ -56,6 +56,18 @@ DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
+class DicomFile:
+    """What a DICOM file is, without its pixels."""
+
+    kind: str
+    """`image`, `other` (a report, plan, segmentation, DICOMDIR), or `none` for no DICOM."""
+    series: str
+    """A hash that is equal in the files of one series; empty for a damaged header."""
+    n_frames: int
+    """Slices in the file."""
+
+
+@dataclass(frozen=True)
 class Format:
     """One file format; every function gets a path that exists.
 

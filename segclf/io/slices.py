@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from segclf.io.dicom_series import series_folder
 from segclf.io.files import read_image
 from segclf.io.records import Picture
 
@@ -72,7 +73,7 @@ def read_volume(path: Path) -> Picture:
 def stamp_of(path: Path) -> tuple[str, int, int]:
     """A file as it is now: path, size, time of change; zeros where there is none."""
     try:
-        status = path.stat()
+        status = (series_folder(path) or path).stat()
     except OSError:
         return str(path), 0, 0
     return str(path), status.st_size, status.st_mtime_ns

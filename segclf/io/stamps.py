@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from segclf.core.errors import CaseError
+from segclf.io.dicom_series import series_folder
 from segclf.io.metaimage import parse as parse_metaimage
 from segclf.io.nrrd import parse as parse_nrrd
 from segclf.io.tiff_stack import sidecar
@@ -15,17 +16,19 @@ DETACHED = {".mhd": parse_metaimage, ".nhdr": parse_nrrd}
 def file_stamp(path: Path) -> list[Any]:
     """Size and time of change in ns; then those of the files that belong to it, by name.
 
-    These are the files of a series folder, the voxels beside a `.mhd` or `.nhdr` header, and the
-    JSON file with the spacing of a TIFF.
+    These are the files in the folder of a series, the voxels beside a `.mhd` or `.nhdr` header, and
+    the JSON file with the spacing of a TIFF.
 
     Raises:
         OSError: There is no such file.
     """
+    folder = series_folder(path)
+    if folder is not None:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        kind = "folder" if folder == path else "series"
+        return [kind, *([entry.name, *_stamp(entry)] for entry in entries)]
     status = path.stat()
     own = [status.st_size, status.st_mtime_ns]
-    if path.is_dir():
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-        return ["folder", *([entry.name, *_stamp(entry)] for entry in entries)]
     other = _other(path)
     return own if other is None else [*own, other.name, *_stamp(other)]
 

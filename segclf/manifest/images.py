@@ -9,8 +9,11 @@ from pathlib import Path
 from segclf.core.errors import CaseError, DataError
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.core.runs import shown
-from segclf.io import DICOM_SUFFIXES, FORMATS, dicom_kind, probe, stem_of, suffix_of
+from segclf.io import DICOM_SUFFIXES, FORMATS, OF_FILE, confine, identify, stem_of, suffix_of
 from segclf.io.guard import DECODE_LIMIT_S, time_limit
+
+ALONE = "alone"
+"""In the place of a series: a file of several frames, which is a volume by itself."""
 
 
 def image_cases(folder: Path, n_findings: int, *, spatial_dims: int = 2) -> list[Case]:
@@ -19,15 +22,15 @@ def image_cases(folder: Path, n_findings: int, *, spatial_dims: int = 2) -> list
     Args:
         folder: As `image_paths` searches it.
         n_findings: Findings of the run.
-        spatial_dims: With 3, the DICOM files of a folder are one volume.
+        spatial_dims: With 3, the DICOM files of a series are one volume.
 
     Raises:
-        DataError: As `image_paths`.
+        DataError: As `image_paths`, or an image is a link that leaves the folder.
     """
     return [
         Case(
             case_id=case_id,
-            images=((folder / text).resolve(),),
+            images=(_inside(folder, text),),
             masks=(MaskSource(MaskState.UNKNOWN),) * n_findings,
             labels=(float("nan"),) * n_findings,
             patient_id=case_id,
@@ -36,7 +39,15 @@ def image_cases(folder: Path, n_findings: int, *, spatial_dims: int = 2) -> list
     ]
 
 
-@time_limit(DECODE_LIMIT_S)
+def _inside(folder: Path, text: str) -> Path:
+    try:
+        return confine(text, [folder]).resolve()
+    except CaseError as error:
+        raise DataError(
+            error.wrong, where=error.where, expected=error.expected, fix=error.fix
+        ) from None
+
+
 def folder_table(folder: Path, spatial_dims: int) -> bytes:
     """The images of a folder as the CSV of a manifest: `case_id` and `image`.
 
@@ -50,6 +61,7 @@ def folder_table(folder: Path, spatial_dims: int) -> bytes:
     return text.getvalue().encode()
 
 
+@time_limit(DECODE_LIMIT_S)
 def image_paths(folder: Path, spatial_dims: int) -> dict[str, str]:
     """Case id to the path of an image in `folder`, sorted; the id is the path without its suffix.
 
@@ -59,8 +71,9 @@ def image_paths(folder: Path, spatial_dims: int) -> dict[str, str]:
 
     Args:
         folder: Where to search.
-        spatial_dims: With 3, several DICOM files in one folder are the slices of one volume,
-            and the path is that of their folder; with 2 each is a picture.
+        spatial_dims: With 3, several DICOM files of one series are the slices of one volume. The
+            path is that of their folder, or `FILE@series` if it holds several series. With 2 each
+            file is a picture.
 
     Raises:
         DataError: There is no image, or two have the same id.
@@ -102,27 +115,48 @@ def _places(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 def _of_place(folder: Path, place: str, names: list[str], spatial_dims: int) -> list[str]:
     """The paths of the images in one folder."""
-    slices, others = [], []
+    others: list[str] = []
+    broken: list[str] = []
+    series: dict[str, list[str]] = {}
     for name in names:
         suffix = suffix_of(name)
         if suffix in FORMATS and suffix not in DICOM_SUFFIXES:
             others.append(name)
             continue
-        kind = dicom_kind(folder / place / name)
-        if kind == "image" or (kind is None and suffix in DICOM_SUFFIXES):  # a broken one counts
-            slices.append(name)
-    is_many = spatial_dims == 3 and len(slices) > 1
-    if is_many and not _is_volume(folder / place / min(slices)):
+        key = _series(folder / place / name, is_named=suffix in DICOM_SUFFIXES)
+        if key is None:
+            continue
+        if key == "":
+            broken.append(name)
+        elif key == ALONE or spatial_dims != 3:
+            others.append(name)
+        else:
+            series.setdefault(key, []).append(name)
+    if len(series) == 1 and broken:  # slices of it, as far as anyone can say: it is set aside
         return [*(os.path.normpath(Path(place, name)) for name in others), place]
-    return [os.path.normpath(Path(place, name)) for name in (*others, *slices)]
+    found = [os.path.normpath(Path(place, name)) for name in (*others, *broken)]
+    for files in series.values():
+        first = os.path.normpath(Path(place, min(files)))
+        is_all = len(series) == 1 and len(files) > 1
+        found.append(place if is_all else first + OF_FILE if len(files) > 1 else first)
+    return found
 
 
-def _is_volume(file: Path) -> bool:
-    """Whether a DICOM file has several frames, so that it is no slice of a series."""
+def _series(file: Path, *, is_named: bool) -> str | None:
+    """The series of a DICOM image, `ALONE` for one of several frames; None for anything else.
+
+    A file that is broken, or named as DICOM and is none, is of the series '': it becomes a case
+    that is set aside when it is read.
+    """
     try:
-        return len(probe(file).shape) == 4
+        found = identify(file)
     except CaseError:
-        return False
+        return ""
+    if found.kind == "none":
+        return "" if is_named else None
+    if found.kind == "other":
+        return None
+    return ALONE if found.n_frames > 1 else found.series
 
 
 def _without_suffix(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
+
+from segclf.io.guard import reading_pool
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -24,7 +26,7 @@ def map_threads(function: Callable[[J], R], jobs: Sequence[J], *, workers: int) 
     if workers <= 1:
         yield from map(function, jobs)
         return
-    with ThreadPoolExecutor(workers) as pool:
+    with reading_pool(workers) as pool:
         waiting: deque[Future[R]] = deque()
         try:
             for job in jobs:

@@ -5,7 +5,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from segclf.core.records import Case
 from segclf.data import Sample, read_case, read_truth
 from segclf.data.workers import ordered
 from segclf.io import probe
-from segclf.io.guard import time_limit
+from segclf.io.guard import reading_pool, time_limit
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -101,7 +101,7 @@ def in_thread(
         alone: Whether no call may be open beside that of an item, nor while the caller works on
             its result.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with reading_pool(1) as pool:
         futures: deque[Future[Result]] = deque()
         for item in items:
             is_alone = alone(item)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import warnings
 
 import nibabel as nib
@@ -15,9 +16,11 @@ from segclf.cli import app
 from segclf.core.config import load_recipe
 from segclf.core.errors import DataError, UsageError
 from segclf.core.records import MaskKind, MaskState
+from segclf.experiment import new_experiment
 from segclf.importers import IMPORTERS, Options, import_data
-from segclf.io import read_mask
+from segclf.io import read_image, read_mask
 from segclf.manifest import read_manifest
+from segclf.other import other_table
 
 RLE_SIDE = 32
 
@@ -478,3 +481,18 @@ def test_the_command_prints_what_it_mapped_and_ends_with_4_if_something_was_left
 def test_the_help_lists_every_kind():
     run = CliRunner().invoke(app, ["import", "--help"])
     assert all(kind in run.stdout for kind in IMPORTERS)
+
+
+@pytest.mark.parametrize("kind", ["nnunet", "msd"])
+def test_new_images_of_a_set_that_lies_elsewhere_are_found(tree, tmp_path, monkeypatch, kind):
+    source = tree(kind)
+    result = import_data(kind, source, tmp_path / "here" / "manifest.csv")
+    assert result["n_new"] == 1
+    monkeypatch.chdir(tmp_path)
+    exp = new_experiment(tmp_path / "here" / "manifest.yaml", None, None, ())
+    table = other_table(exp, tmp_path / "here" / "manifest_new.csv")
+    assert [p.wrong for p in table.problems if p.severity == "error"] == []
+    assert [read_image(case.images[0]).array.ndim for case in table.cases] == [4]
+    moved = source / "other.csv"
+    shutil.copy(tmp_path / "here" / "manifest_new.csv", moved)
+    assert len(other_table(exp, moved).cases) == 1  # here its own folder is the data root

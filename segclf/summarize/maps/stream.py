@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from segclf.core.statstable import (
     write_identity,
     write_part,
 )
+from segclf.io.guard import reading_pool
 from segclf.summarize.maps.find import CaseFiles
 from segclf.summarize.maps.read import CaseMaps, Meaning, read_maps
 from segclf.summarize.maps.statistics import as_probability, map_statistics
@@ -121,7 +122,7 @@ def _measured(
     count: Callable[[], None],
 ) -> Iterator[list[dict[str, Any]]]:
     """The rows of each case in order, or one row that says why there are none."""
-    with ThreadPoolExecutor(n_threads) as pool:
+    with reading_pool(n_threads) as pool:
         waiting: deque[Future[list[dict[str, Any]]]] = deque()
         for case in cases:
             waiting.append(pool.submit(_rows, maps, files[case.case_id], case, measure))

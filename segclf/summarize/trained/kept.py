@@ -10,6 +10,7 @@ from segclf.core.atomic import hash_of, read_json, sha256_of
 from segclf.core.records import Case
 from segclf.core.scoretable import RECORD, read_record, read_scores
 from segclf.core.settings import SummarizeSettings
+from segclf.io import file_stamp
 from segclf.summarize.trained.card import CARD
 from segclf.summarize.trained.parts import Parts
 
@@ -49,7 +50,13 @@ def kept_scores(folder: Path, key: str) -> tuple[pd.DataFrame, dict[str, Any]] |
 
 
 def _facts(case: Case) -> list[Any]:
-    files = [path.stat() if path.is_file() else None for path in case.images]
-    times = [None if file is None else [file.st_size, file.st_mtime_ns] for file in files]
+    times = [_stamp(path) for path in case.images]
     cut = [case.cut.stamp] if case.cut else []
     return [case.case_id, case.patient_id, str(case.labels), times, *cut]
+
+
+def _stamp(path: Path) -> list[Any] | None:
+    try:
+        return file_stamp(path)
+    except OSError:
+        return None
