@@ -14,7 +14,7 @@ from segclf.options import start_from
 COMMANDS = (
     "demo", "doctor", "init", "check", "split", "import", "export-dataset", "train-seg",
     "train-clf", "enroll", "predict", "summarize", "calibrate", "infer-classes", "export-masks",
-    "pseudo-label", "eval-subgroups", "report", "compare", "advise",
+    "pseudo-label", "eval-subgroups", "report", "compare", "study", "advise",
 )  # fmt: skip
 
 
