@@ -5,9 +5,11 @@ are made of that file alone.
 """
 
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,13 @@ from segclf.study.theory.section import separability_section
 TABLE, PAGE = Path("docs/science.json"), Path("docs/science.md")
 N_SEEDS = 5
 Entry = dict[str, Any]
-HEADER = """# What was measured of the claims
+HEADER = """# The science: what was measured of the claims, and why an effect is expected
 
 Made by `make science` from `docs/science.json`; no number is typed by hand. Research use, not
-diagnosis. [study.md](study.md) says how cells are chosen, trained and judged,
-[theory.md](theory.md) why an effect is expected. What has not run reads "not run". The claims are those of the abstracts
-of Hooper et al. (NeurIPS 2023) and Saab et al. (2022); their data are not shipped, so phantoms with
-known truth stand in for them, and two open image sets.
+diagnosis. [study.md](study.md) says how cells are chosen, trained and judged. What has not run
+reads "not run". The claims are those of the abstracts of Hooper et al. (NeurIPS 2023) and Saab et
+al. (2022); their data are not shipped, so phantoms with known truth stand in for them, and two open
+image sets. The derivation stands before the section on separability.
 """
 
 
@@ -114,9 +116,17 @@ def write_page() -> None:
         if entry is not None and drawn is not None:
             write_text(PAGE.parent / f"science_{name}.svg", drawn)
             entry = entry | {"figures": [f"science_{name}.svg"]}
-        told: Callable[..., str] = separability_section if name == "separability" else section
-        parts.append(told(title, entry))
+        if name == "separability":
+            parts += [derivation(), separability_section(title, entry)]
+        else:
+            parts.append(section(title, entry))
     write_text(PAGE, "\n".join(parts))
+
+
+def derivation() -> str:
+    """The theory, as a part of the page."""
+    text = resources.files("segclf.study.theory").joinpath("derivation.md").read_text("utf-8")
+    return re.sub(r"^#", "##", text, flags=re.MULTILINE)
 
 
 def _titles() -> Mapping[str, str]:

@@ -83,7 +83,7 @@ def _run_theory(folder: Path, source: Source | None) -> tuple[Entry, Path, str]:
             f"{SEPARABILITY} compares estimates with laws that are known of phantoms alone.",
             where=f"segclf study {SEPARABILITY} with data of your own",
             expected="no --manifest and no --config",
-            fix="leave them out; docs/theory.md says what it measures",
+            fix="leave them out; docs/science.md says what it measures",
         )
     with progress(SEPARABILITY) as on_event:
         entry = run_separability(folder, on_event=on_event)

@@ -1,6 +1,6 @@
 """`segclf study separability`: what image labels and masks tell apart, known and measured.
 
-docs/theory.md derives what is tested here.
+docs/science.md derives what is tested here.
 """
 
 from segclf.study.theory.figure import separability_svg

@@ -1,6 +1,6 @@
 """KL divergence from samples alone, in nats: by nearest neighbours, and by a classifier.
 
-Neither is right everywhere; docs/theory.md says where each fails. An estimate may be negative:
+Neither is right everywhere; docs/science.md says where each fails. An estimate may be negative:
 cutting it at 0 would turn the noise of small divergences into a finding.
 """
 

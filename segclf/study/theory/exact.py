@@ -1,7 +1,7 @@
 """Separability of known laws: KL divergence of what image labels and what masks tell apart.
 
 A law is an array of masses, or of densities at the nodes of a quadrature, whose weights are then
-the last argument; sums run over all axes. docs/theory.md derives the formulas.
+the last argument; sums run over all axes. docs/science.md derives the formulas.
 """
 
 from dataclasses import dataclass

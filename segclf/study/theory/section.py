@@ -41,7 +41,7 @@ def _about(entry: Entry) -> str:
     return (
         "KL divergence in nats between what image labels tell apart (a pixel of a positive image "
         "against one of a negative image) and what masks tell apart (a pixel on the target against "
-        "any other); [theory.md](theory.md) derives what is predicted. "
+        "any other); the derivation is above. "
         f"Phantoms of {entry['n_images']} images, another one for each of {entry['n_seeds']} "
         "seeds; means over seeds, intervals are Student's 95 % over seeds. Area fractions are of "
         "the pixels that are used (those of the body for the known laws), so they are larger than "
