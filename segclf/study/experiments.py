@@ -111,8 +111,8 @@ STUDIES: dict[str, Study] = {
         "The same without the shortcut: the tube is independent of the label",
         ON_PHANTOM
         + " It is the control of the study above, and its test images are the same: only the "
-        "training and validation images have other tubes. Here the tube says nothing of the label. A "
-        "classifier that has learned little scores a bright tube much as a bright lesion all the "
+        "training and validation images have other tubes. Here the tube says nothing of the label. "
+        "A classifier that has learned little scores a bright tube much as a bright lesion all the "
         "same: a lean found here was not learned from a correlation. The part of positives without "
         "the tube against negatives with it is shown because it is the one that the shortcut "
         "spoils above. That the classifier is able to learn the task with this budget "

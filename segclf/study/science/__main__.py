@@ -17,6 +17,7 @@ from segclf.console import say
 from segclf.core.atomic import read_json, write_json, write_text
 from segclf.core.errors import SegclfError
 from segclf.core.runs import RUNS
+from segclf.study.science.claims import verdict
 from segclf.study.science.own import Question, own_study
 from segclf.study.science.plan import Study
 from segclf.study.science.run import THEORY, figure_of, run_study
@@ -109,7 +110,7 @@ def _run(name: str) -> Entry:
 def write_page() -> None:
     """Write the page and its figures from the table."""
     table = _read()
-    parts = [HEADER]
+    parts = [HEADER, *_in_short(table)]
     for name, title in _titles().items():
         entry = table.get(name)
         drawn = _drawing(name, entry)
@@ -121,6 +122,17 @@ def write_page() -> None:
         else:
             parts.append(section(title, entry))
     write_text(PAGE, "\n".join(parts))
+
+
+def _in_short(table: Mapping[str, Entry]) -> list[str]:
+    """What became of each claim, and of the regime in which it should fade."""
+    lines = ["## In short\n"]
+    for name, study in STUDIES.items():
+        for claim in study.claims:
+            found = verdict(claim, table.get(name, {}))
+            fade = [found["fade"]["text"]] if found["fade"] else []
+            lines += [f"- {text[:1].upper()}{text[1:]}" for text in (found["text"], *fade)]
+    return ["\n".join(lines) + "\n"]
 
 
 def derivation() -> str:
