@@ -1,9 +1,13 @@
 """docs/science.md is made of its table alone."""
 
 import json
+import os
 from pathlib import Path
 
+import pytest
+
 from segclf.study.science import __main__ as science
+from segclf.study.science.source import open_pool
 from segclf.study.science.studies import STUDIES
 
 ROOT = Path(__file__).parents[3]
@@ -47,3 +51,19 @@ def test_an_entry_is_kept_and_told(tmp_path, monkeypatch):
     assert science.main(["budget"]) == 4
     assert json.loads((tmp_path / science.TABLE).read_text("utf-8"))["budget"]["exit_code"] == 4
     assert "It is budget." in (tmp_path / science.PAGE).read_text("utf-8")
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", [*science.REAL])
+def test_the_image_sets_can_give_every_level_that_is_asked_of_them(name, monkeypatch):
+    if "SEGCLF_REALDATA" not in os.environ:
+        pytest.skip("SEGCLF_REALDATA is not set")
+    monkeypatch.chdir(ROOT)
+    study = science.REAL[name].build()
+    pool = open_pool(study.source)
+    for level in study.regimes[0].levels:
+        for number, fold in enumerate(pool.folds or [None]):
+            selection = level.select(pool, number, fold)
+            label = {case.case_id: case.labels[0] for case in pool.table.cases}
+            for part in (selection.train, selection.val, selection.test):
+                assert {label[case_id] for case_id in part} == {0, 1}
