@@ -57,6 +57,13 @@ def own_study(name: str, source: Source, asked: Question) -> Study:
             expected="--column with a header of the manifest, and --value where it is not 0 and 1",
             fix="for example --column sex --value F",
         )
+    if name in ("shortcut", "coarseness") and pool.table.roles.get(str(asked.column)) == "derived":
+        raise UsageError(
+            f"the column {asked.column!r} is derived from the truth, so it is no shortcut.",
+            where=f"segclf study {name} --column {asked.column}",
+            expected="a column of the patient or of the acquisition",
+            fix="name another column, or correct its role in the recipe",
+        )
     levels = _LEVELS[name](pool, asked)
     regime = Regime(OWN, "", levels, study.regimes[0].arms, searched=levels[len(levels) // 2].name)
     if study.is_size:

@@ -137,6 +137,7 @@ def test_every_study_has_levels_on_a_table_of_the_user(name, folder):
         ("shortcut", Question(), "a column that was not named"),
         ("rare-subgroup", Question(), "a column that was not named"),
         ("budget", Question(minutes_per_mask=1), "which were not given"),
+        ("shortcut", Question(column="target_size"), "derived from the truth"),
     ],
 )
 def test_a_question_that_lacks_something_is_refused(name, asked, message, folder):
