@@ -135,7 +135,7 @@ def dice_of(exp: Experiment) -> dict[str, Entry]:
         seed=exp.recipe.seed,
         unit_name=exp.recipe.unit_name,
     ).query("metric == 'dice' and group_column == 'all'")
-    keys = ("estimate", "lo", "hi", "n_cases")
+    keys = ("estimate", "lo", "hi", "n_positive")
     return {
         str(row["finding"]): {key: plain(row[key]) for key in keys}
         for row in rows.to_dict("records")

@@ -3,6 +3,8 @@
 from typing import Any
 
 Entry = dict[str, Any]
+LEAST_DICE = 0.2
+"""Below it a network has hardly learned to segment."""
 CT_ABOUT = (
     "The same 75 volumes and the five folds of ct_ich_folds.csv. `3D` is a 3D network on patches; "
     "`slices` is a 2D network on all slices, labels of slices from the masks, and the statistics "
@@ -46,10 +48,16 @@ def ct_section(title: str, entry: Entry | None) -> str:
         f"\n{first['n_cases']} volumes: {first['n_positive_patients']} positive and "
         f"{first['n_negative_patients']} negative patients. The difference is 3D minus slices.\n"
     )
-    lines += ["| network | Dice on positives (95 %) | volumes |", "|---|---|---|"]
+    lines += ["| network | Dice on positives (95 %) | positive volumes |", "|---|---|---|"]
     for name, findings in entry["dice"].items():
         for row in findings.values():
-            lines.append(f"| {name} | {_value(row)} | {row['n_cases']} |")
+            lines.append(f"| {name} | {_value(row)} | {row['n_positive']} |")
+    overlaps = [row["estimate"] for own in entry["dice"].values() for row in own.values()]
+    if all(overlap is None or overlap < LEAST_DICE for overlap in overlaps):
+        lines.append(
+            f"\nThe masks of both networks hardly agree with the drawn ones (Dice below "
+            f"{LEAST_DICE:g}): with this budget the comparison says little of the two ways."
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -24,7 +24,7 @@ def test_bias_and_limits_of_agreement_are_those_by_hand():
 
 def row(estimate, lo=None, hi=None):
     return {
-        "estimate": estimate, "lo": lo, "hi": hi, "n_cases": 75, "n_positive_patients": 36,
+        "estimate": estimate, "lo": lo, "hi": hi, "n_cases": 75, "n_positive": 36, "n_positive_patients": 36,
         "n_negative_patients": 39, "reason": "",
     }  # fmt: skip
 
@@ -48,7 +48,14 @@ def test_the_section_tells_3d_minus_slices_whatever_comes_first():
     assert "| +0.100 (" not in text
     assert "+0.100 (-0.020 to +0.220)" in ct_section("Title", ct_entry("3D"))
     assert "1.5 CPU-minutes per fold (2 steps)" in text
-    assert "| 3D | 0.200 (0.100 to 0.300) | 75 |" in text
+    assert "| 3D | 0.200 (0.100 to 0.300) | 36 |" in text
+    assert "hardly agree" not in text
+
+
+def test_networks_that_have_not_learned_are_said_to_show_little():
+    poor = {"3D": {"haemorrhage": row(0.05)}, "slices": {"haemorrhage": row(0.1)}}
+    text = ct_section("Title", ct_entry() | {"dice": poor})
+    assert "(Dice below 0.2): with this budget the comparison says little" in text
 
 
 def test_sections_say_what_has_not_run():
