@@ -24,8 +24,8 @@ def test_bias_and_limits_of_agreement_are_those_by_hand():
 
 def row(estimate, lo=None, hi=None):
     return {
-        "estimate": estimate, "lo": lo, "hi": hi, "n_cases": 75, "n_positive": 36, "n_positive_patients": 36,
-        "n_negative_patients": 39, "reason": "",
+        "estimate": estimate, "lo": lo, "hi": hi, "n_cases": 75, "n_positive": 36,
+        "n_positive_patients": 36, "n_negative_patients": 39, "reason": "",
     }  # fmt: skip
 
 

@@ -67,8 +67,8 @@ def read_scores_of(cells: Sequence[Cell], rows: Mapping[str, Row], folder: Path)
 
 def search_and_plan(
     study: Study, folder: Path, seeds: Sequence[int], jobs: int
-) -> tuple[list[Cell], dict[str, str]]:
-    """The cells that confirm, and what the search chose; trains what it lacks."""
+) -> tuple[list[Cell], Row]:
+    """The cells that confirm, and what the search chose and cost; trains what it lacks."""
     place = folder / study.name
     tried = plan_search(study, folder)
     plan(study, folder, seeds, {key: () for key in tried})  # what a level cannot have ends it now
@@ -76,7 +76,9 @@ def search_and_plan(
     val_auroc = {key: row.get("val_auroc") for key, row in rows.items()}
     chosen = choose(tried, val_auroc)
     told = {key: " ".join(settings) for key, settings in chosen.items()}
-    return plan(study, folder, seeds, chosen), told
+    spent = [row["cpu_s"] for row in rows.values() if row["state"] == DONE]
+    search = {"n": len(spent), "cpu_s": round(sum(spent), 1)}
+    return plan(study, folder, seeds, chosen), {"settings": told, "search": search}
 
 
 def _finished(

@@ -66,10 +66,10 @@ def run_study(study: Study, folder: Path, *, n_seeds: int, jobs: int = 1) -> Ent
     """
     folds = open_pool(study.source).folds if study.source is not None else []
     seeds = range(min(n_seeds, len(folds)) if folds else n_seeds)
-    cells, settings = search_and_plan(study, folder, seeds, jobs)
+    cells, found = search_and_plan(study, folder, seeds, jobs)
     rows = run_cells(cells, folder / study.name, jobs=jobs)
     entry = entry_of(study, cells, rows, read_scores_of(cells, rows, folder / study.name))
-    return entry | {"settings": settings}
+    return entry | found
 
 
 def _run_theory(folder: Path, source: Source | None) -> tuple[Entry, Path, str]:
@@ -90,22 +90,22 @@ def _run_theory(folder: Path, source: Source | None) -> tuple[Entry, Path, str]:
     figure, text = separability_svg(entry), separability_section(THEORY, entry)
     write_text(folder / FIGURE, figure)
     write_json(folder / RESULT, entry)
-    write_text(folder / PAGE, study_html(THEORY, text, [figure], "phantom"))
+    write_text(folder / PAGE, study_html(THEORY, text, {FIGURE: figure}, "phantom"))
     return {"exit_code": 0, **entry}, folder / PAGE, text
 
 
 def write_pages(study: Study, entry: Entry, folder: Path) -> Path:
     """The page of a study, its figure, a row per cell, its entry as JSON; returns the page."""
     data = "phantom" if study.source is None else open_pool(study.source).recipe.data
-    figures = [figure_of(study, entry)] if entry.get("curves") else []
-    for text in figures:
-        write_text(folder / FIGURE, text)
+    figures = {FIGURE: figure_of(study, entry)} if entry.get("curves") else {}
+    for name, svg in figures.items():
+        write_text(folder / name, svg)
     write_json(folder / RESULT, entry | {"data": data})
     with atomic_path(folder / TABLE) as part:
         pd.DataFrame(entry["cells"]).assign(data=data).to_csv(
             part, index=False, lineterminator="\n"
         )
-    text = section(study.title, entry)
+    text = section(study.title, entry | {"figures": [*figures]})
     write_text(folder / PAGE, study_html(study.title, text, figures, data))
     return folder / PAGE
 

@@ -13,6 +13,11 @@ from segclf.study.science.sentences import factor_sentences, pair_sentences, tre
 
 Row = Mapping[str, Any]
 NOT_RUN = "not run"
+NAMED = {
+    "counts": ("Cases by label and feature", "where", "cases of the first subset"),
+    "settings": ("Settings chosen on validation cases", "where, family of networks", "settings"),
+}
+"""What an entry lists beside its numbers: heading and columns."""
 
 
 def section(title: str, entry: Row | None, *, level: int = 2) -> str:
@@ -36,6 +41,10 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
     for regime, words in _regimes(entry).items():
         named = f"{regime}: {words}" if words else regime
         lines += [f"{head}# Regime {named}\n", *_tables(entry, regime)]
+    for name, title_of in NAMED.items():
+        if own := entry.get(name):
+            lines += [f"{head}# {title_of[0]}\n"]
+            lines += [*_table(title_of[1:], [[key, str(value)] for key, value in own.items()]), ""]
     lines += [*_missing(entry), _cost(entry)]
     return "\n".join(lines) + "\n"
 
@@ -61,9 +70,6 @@ def _claims(entry: Row) -> list[Claim]:
 def _protocol(entry: Row) -> str:
     units = plural(entry.get("unit_name", "patient"))
     text = [entry["about"]]
-    for name, start in (("settings", "Settings"), ("counts", "Counts")):
-        if own := entry.get(name):
-            text.append(f"{start}: {'; '.join(f'{key}: {value}' for key, value in own.items())}.")
     if entry.get("curves"):
         seeds = sorted({len(row["seeds"]) for row in entry["curves"] if row["seeds"]})
         n = f"{seeds[0]} to {seeds[-1]} trainings" if len(seeds) > 1 else counted(
@@ -254,10 +260,15 @@ def _missing(entry: Row) -> Iterator[str]:
         yield f"{word}: {len(own)} of {counted(len(cells), 'training')}: {named}.\n"
 
 
+NOTHING = "Cost: nothing has run."
+
+
 def _cost(entry: Row) -> str:
     done = [cell for cell in entry.get("cells", ()) if cell["state"] == "done"]
     spent = [None if _is_none(cell.get("cpu_s")) else cell["cpu_s"] for cell in done]
-    return f"Cost: {cost_line(spent)}" if done else "Cost: nothing has run."
+    search = entry.get("search") or {"n": 0, "cpu_s": 0.0}
+    tried = f" The search: {counted(search['n'], 'training')}, {search['cpu_s'] / 60:.0f} min."
+    return f"Cost: {cost_line(spent)}{tried if search['n'] else ''}" if done else NOTHING
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -105,7 +105,7 @@ def test_the_page_shows_the_section_and_never_html_of_a_text(trap, folder, drawn
     assert "<table>" in page
     assert "<svg" in page
     assert "data: phantom" in page
-    assert "<script" not in study_html("<script>", "a <script>x</script> b", [], "user")
+    assert "<script" not in study_html("<script>", "a <script>x</script> b", {}, "user")
 
 
 def test_what_no_level_can_have_ends_the_study_before_any_training(folder, monkeypatch):
