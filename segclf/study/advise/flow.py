@@ -86,14 +86,15 @@ def advise(opened: Opened, on_event: Progress | None = None) -> Row:
     with time_limit(opened.table.recipe.image.decode_limit_s):
         seen = look(opened.table, opened.split, on_event)
     findings, columns = describe(seen), columns_of(seen)
-    groups, tests = group_sizes(seen, columns), associations(seen, columns)
+    recipe = opened.table.recipe
+    unit = recipe.unit_name if opened.table.has_patients else "case"
+    groups, tests = group_sizes(seen, columns), associations(seen, columns, unit=unit)
     numbers: dict[str, Row] = {}
     if opened.exp is not None:
         from segclf.study.advise.runs import run_numbers
 
         numbers = run_numbers(opened.exp)
     skipped = [p for p in opened.table.problems if p.severity == "error"]
-    recipe = opened.table.recipe
     return {
         "data": recipe.data,
         "unit_name": recipe.unit_name,
@@ -111,7 +112,7 @@ def advise(opened: Opened, on_event: Progress | None = None) -> Row:
         "verdict": {
             name: judge(
                 name, row, groups, tests, numbers.get(name),
-                class_valued=recipe.mask_class is not None,
+                unit=unit, class_valued=recipe.mask_class is not None,
             )
             for name, row in findings.items()
         },
