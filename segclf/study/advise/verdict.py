@@ -121,7 +121,7 @@ CANNOT_KNOW = (
     "whether the drawn masks stand for those that are not drawn yet",
     "shortcuts that no column of the table names, and labels that are wrong",
     "how images of another hospital, scanner or year look",
-    "that a column without a significant association is harmless: a small data set hides large ones",
+    "that a column without a significant association is harmless: small data sets hide large ones",
 )
 
 
