@@ -30,7 +30,7 @@ def done(path: Path, then: str, as_json: bool, text: str = "") -> None:
 
 
 def quarantined(n_cases: int, *, why: str = "quarantine.jsonl") -> None:
-    """End with exit code 4 if cases were set aside; `why` names the files that the command wrote."""
+    """End with exit code 4 if cases were set aside; `why` names the files that tell of them."""
     if n_cases:
         say(f"{counted(n_cases, 'case')} set aside; why: {why}")
         raise typer.Exit(ExitCode.QUARANTINED)

@@ -70,7 +70,18 @@ def open_data(
         folds = read_fold_file(recipe, base=base)
         return Opened(table, make_split(table, recipe.split, seed, fold_table=folds), None)
     except DataError as error:
-        return Opened(table, None, None, f"no test part is set apart: {error.wrong}")
+        stated = _stated_split(table)
+        apart = (
+            "no test part is set apart" if stated is None else "no training could use this split"
+        )
+        return Opened(table, stated, None, f"{apart}: {error.wrong}")
+
+
+def _stated_split(table: CaseTable) -> pd.DataFrame | None:
+    """The manifest's own parts, which hold also where they are too small to train with."""
+    if "split" not in table.frame:
+        return None
+    return table.frame[["case_id", "split"]].assign(fold=pd.NA)
 
 
 def advise(opened: Opened, on_event: Progress | None = None) -> Row:

@@ -110,6 +110,17 @@ def test_nan_images_masks_and_labels_of_test_change_no_byte(home):
     assert json.dumps(plan(home)) == clean
 
 
+def test_test_cases_are_not_read_where_the_split_of_the_manifest_cannot_train(home):
+    table = pd.read_csv(home / "manifest.csv", dtype=str, keep_default_na=False)
+    table.loc[table["split"] == "test", "label"] = "1"  # no negative: `make_split` refuses
+    table.to_csv(home / "manifest.csv", index=False)
+    (home / "m34.png").write_bytes(b"of test")
+    found = plan(home)
+    assert (found["n_cases"], found["looked_at"]["n_test"]) == (30, 6)
+    assert not found["broken_masks"]
+    assert "no training could use this split" in found["looked_at"]["note"]
+
+
 def test_a_broken_mask_is_set_aside_and_the_exit_code_says_so(home):
     (home / "m1.png").write_bytes(b"no picture")
     arguments = ["advise", "--manifest", str(home / "manifest.csv"), "--json"]
