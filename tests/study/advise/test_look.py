@@ -151,6 +151,7 @@ def test_pages_and_the_console_say_the_same_and_hide_nothing_dangerous(home):
     assert "lesion: it is open whether segmentation pays" in text
     assert "<script>" not in page
     assert "<script>\\|" in md
+    assert "data: phantom (synthetic)" in as_html(sections, "phantom")
     for section in sections:
         assert section.title in text
         assert f"## {section.title}" in md
