@@ -184,7 +184,7 @@ def _curve_section(finding: str, row: Row, measured: pd.DataFrame, *, several: b
         )
         if row["curve"]["n_effective"] < 50:
             text.append("The measurements fit few power laws: the intervals are rough.")
-    n_collapsed = int((measured["reason"] == COLLAPSED).sum())
+    n_collapsed = sum(reason == COLLAPSED for reason in measured["reason"])
     if n_collapsed:
         text.insert(
             0,
