@@ -29,8 +29,8 @@ def done(path: Path, then: str, as_json: bool, text: str = "") -> None:
     answer({"wrote": path, "next": then}, f"{body}wrote {path}\nnext: {then}", as_json=as_json)
 
 
-def quarantined(n_cases: int) -> None:
-    """End with exit code 4 if cases were set aside."""
+def quarantined(n_cases: int, *, why: str = "quarantine.jsonl") -> None:
+    """End with exit code 4 if cases were set aside; `why` names the files that tell of them."""
     if n_cases:
-        say(f"{counted(n_cases, 'case')} set aside; why: quarantine.jsonl, skipped_rows.json")
+        say(f"{counted(n_cases, 'case')} set aside; why: {why}")
         raise typer.Exit(ExitCode.QUARANTINED)

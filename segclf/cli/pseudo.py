@@ -79,7 +79,8 @@ def pseudo_label(
         "next": then,
     }
     answer(value, f"{text}\nnext: {then}", as_json=as_json)
-    quarantined(sum(record["n_quarantined"] for _, record in made))
+    n_aside = sum(record["n_quarantined"] for _, record in made)
+    quarantined(n_aside, why="quarantine.jsonl, ledger.csv")
 
 
 def _refuse_unread(chosen: str, uncertain: str | None, min_confidence: float | None) -> None:

@@ -12,6 +12,9 @@ from segclf.closing import announce, done, quarantined, same_run
 from segclf.console import progress
 from segclf.options import pair
 
+WITH_ROWS = "quarantine.jsonl, skipped_rows.json"
+"""Where a command that reads other cases than the run's tells of what it left out."""
+
 
 @app.command(epilog="Example: segclf predict --run my_run --manifest new_cases.csv")
 def predict(
@@ -47,7 +50,8 @@ def predict(
     name = other_name(other) if other else stages.OWN
     then = f"segclf summarize --rule tau{same_run(exp, config, run, other=other)}"
     done(exp.run.stage("predict", name), then, as_json)
-    quarantined(n_skipped + sum(result.n_quarantined for result in results))
+    n_aside = n_skipped + sum(result.n_quarantined for result in results)
+    quarantined(n_aside, why=WITH_ROWS if n_skipped else "quarantine.jsonl")
 
 
 @app.command(epilog="Example: segclf summarize --rule tau --t 0.5 --tau 20px")
@@ -158,7 +162,7 @@ def _summarize_maps(
     text = f"{maps_text(result.record)}\n{record_text(result.record)}"
     at = f"--run {run}" if run else f"--scores {result.folder / JOINED} --by COLUMN"
     done(result.folder, f"segclf eval-subgroups {at}", as_json, text)
-    quarantined(result.n_quarantined)
+    quarantined(result.n_quarantined, why=WITH_ROWS)
 
 
 @app.command(

@@ -1,12 +1,14 @@
 """`segment.refine_from`: few fine masks for a network that was trained on coarse ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from segclf.core.config import LossSettings, Recipe
-from segclf.core.errors import ConfigError
+from segclf.core.errors import ConfigError, DataError
+from segclf.core.records import Case, MaskState
+from segclf.core.text import counted
 from segclf.data import Batch
 from segclf.losses import build_loss
 from segclf.networks import finding_logits
@@ -29,6 +31,23 @@ def require_findings(start: Start, recipe: Recipe, findings: tuple[str, ...]) ->
             where=f"{start.setting} = {start.run!r}",
             expected="the same findings in the same order",
             fix="name them alike in both recipes (findings:, columns:)",
+        )
+
+
+def require_fine_masks(train: Sequence[Case], start: Start) -> None:
+    """Refuse cases of which none has a mask that is truth and drawn.
+
+    Raises:
+        DataError: All drawn masks are coarse, so that refining leaves them out.
+    """
+    drawn = [case for case in train if any(m.state is MaskState.DRAWN for m in case.masks)]
+    if not drawn:
+        raise DataError(
+            f"none of {counted(len(train), 'training case')} has a fine mask: refining leaves "
+            "coarse masks out.",
+            where=f"{start.setting} = {start.run!r}, column mask_kind",
+            expected="some drawn masks of kind full (blank) in the training cases",
+            fix="draw some positives to the pixel, and say mask_kind full for them",
         )
 
 

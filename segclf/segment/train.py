@@ -15,7 +15,7 @@ from segclf.manifest import CaseTable, cases_of
 from segclf.networks import Segmenter, build_segmenter, check_network, set_output_bias
 from segclf.segment.infer import window_px
 from segclf.segment.measure import measure_masks, pixel_prior
-from segclf.segment.refine import refining_loss, require_findings
+from segclf.segment.refine import refining_loss, require_findings, require_fine_masks
 from segclf.segment.start import Start, require_channels
 from segclf.segment.variant import Variant
 from segclf.training import (
@@ -74,6 +74,7 @@ def train_segmenter(
     if start is not None:
         require_findings(start, recipe, table.findings)
         train = tuple(with_truth_only(case) for case in train)
+        require_fine_masks(train, start)
     prepared = begin_training(
         train,
         cases_of(table, split, "val", fold),

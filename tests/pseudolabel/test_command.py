@@ -71,6 +71,12 @@ def test_a_case_that_cannot_be_read_ends_in_exit_code_4(exp):
     result = run("--run", "phantom", "--filter", "none")
     assert result.exit_code == 4
     assert "lesion: quarantined 1 case (unreadable 1)" in result.stdout
+    folder = exp.run.path / "pseudolabel/own-none"
+    (hint,) = [line for line in result.output.splitlines() if "set aside; why: " in line]
+    named = hint.split("why: ")[1].split(", ")
+    assert named == ["quarantine.jsonl", "ledger.csv"]
+    for name in named:  # each of them tells of the case
+        assert case.case_id in (folder / name).read_text()
 
 
 def test_without_a_run_it_says_what_to_run_first(tmp_path, monkeypatch):

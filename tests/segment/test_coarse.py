@@ -1,6 +1,7 @@
 """Training on coarse masks, and refining what came of it with few fine ones."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from segclf.core.config import make_recipe
 from segclf.core.errors import ConfigError, DataError
+from segclf.core.records import MaskKind, MaskState
 from segclf.core.runs import Run
 from segclf.losses import build_loss
 from segclf.manifest import read_manifest
@@ -167,6 +169,20 @@ def test_refining_twice_gives_the_same_bytes(coarse_run, tmp_path):
     ]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert weights[0].read_bytes() != (run.stage("segment") / "model.safetensors").read_bytes()
+
+
+def test_refining_without_a_fine_mask_says_that_coarse_ones_are_left_out(coarse_run, tmp_path):
+    run, table, split, recipe = coarse_run
+    start = find_segmenter(run, recipe, split, fold=None, setting=SETTING)
+    cases = tuple(
+        replace(case, masks=tuple(replace(mask, kind=MaskKind.BOX) for mask in case.masks))
+        if any(mask.state is MaskState.DRAWN for mask in case.masks)
+        else case
+        for case in table.cases
+    )
+    with pytest.raises(DataError, match="none of 10 training cases has a fine mask") as caught:
+        train_segmenter(replace(table, cases=cases), split, recipe, tmp_path / "c", start=start)
+    assert "segment.refine_from = 'coarse', column mask_kind" in str(caught.value)
 
 
 def test_other_findings_or_held_out_cases_are_refused(coarse_run, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from segclf.core.randomness import generator
-from segclf.core.text import counted
+from segclf.core.text import counted, plural
 from segclf.evaluate.inference.multiplicity import holm
 from segclf.manifest.values import Values
 
@@ -54,7 +54,7 @@ def column_of(values: Values, label: np.ndarray, patient: np.ndarray, *, as_numb
     )
 
 
-def associate(column: Column, seed: int = 0) -> Row:
+def associate(column: Column, seed: int = 0, *, unit: str = "patient") -> Row:
     """Test and effect size of a column and a label; `p` is None with a reason if undefined.
 
     A column with one value per patient is tested with one row per patient, who is positive with
@@ -67,6 +67,7 @@ def associate(column: Column, seed: int = 0) -> Row:
     Args:
         column: From `column_of`.
         seed: Of the random tables.
+        unit: The word for a patient.
 
     Source:
         Cramér 1946; Mann and Whitney 1947; the robust score test: Boos, Am. Stat. 46 (1992) 327.
@@ -90,17 +91,15 @@ def associate(column: Column, seed: int = 0) -> Row:
         return row | {"reason": "all known labels agree"}
     if _is_constant(column):
         if min(counts) < MIN_PATIENTS:
-            reason = f"{counted(counts[0], 'patient')} with and {counts[1]} without a positive case"
+            reason = f"{counted(counts[0], unit)} with and {counts[1]} without a positive case"
             return row | {"reason": f"{reason}; {MIN_PATIENTS} of each are needed"}
-        return row | _by_patient(column, of_patient, seed)
+        return row | _by_patient(column, of_patient, seed, unit)
     n_with = len(np.unique(column.patient[column.label]))
     n_without = len(np.unique(column.patient[~column.label]))
     if min(n_with, n_without) < MIN_PATIENTS:
-        reason = (
-            f"{counted(n_with, 'patient')} with a positive and {n_without} with a negative case"
-        )
+        reason = f"{counted(n_with, unit)} with a positive and {n_without} with a negative case"
         return row | {"reason": f"{reason}; {MIN_PATIENTS} of each are needed"}
-    return row | _by_case(column)
+    return row | _by_case(column, unit)
 
 
 def adjust(rows: list[Row]) -> list[Row]:
@@ -136,14 +135,14 @@ def score_test(x: np.ndarray, label: np.ndarray, patient: np.ndarray) -> tuple[f
     return float(total @ np.linalg.pinv(spread) @ total), df
 
 
-def _by_patient(column: Column, positive: np.ndarray, seed: int) -> Row:
+def _by_patient(column: Column, positive: np.ndarray, seed: int, unit: str) -> Row:
     first = np.unique(column.patient, return_index=True)[1]
     if column.numbers is not None:
         x = column.numbers[first]
         found = stats.mannwhitneyu(x[positive], x[~positive], alternative="two-sided")
         n_pairs = int(positive.sum()) * int((~positive).sum())
         return {
-            "test": "Mann-Whitney, one row per patient",
+            "test": f"Mann-Whitney, one row per {unit}",
             "p": float(found.pvalue),
             "effect": float(found.statistic) / n_pairs,
         }
@@ -151,20 +150,20 @@ def _by_patient(column: Column, positive: np.ndarray, seed: int) -> Row:
     row: Row = {"effect": cramers_v(table)}
     if table.shape == (2, 2):
         p = float(stats.fisher_exact(table)[1])  # type: ignore[arg-type] (a tuple with names)
-        return row | {"test": "Fisher's exact, one row per patient", "p": p}
+        return row | {"test": f"Fisher's exact, one row per {unit}", "p": p}
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
     if expected.min() >= MIN_EXPECTED:
         p = float(stats.chi2.sf(_chi2(table[None])[0], len(table) - 1))
-        return row | {"test": "chi-square, one row per patient", "p": p}
+        return row | {"test": f"chi-square, one row per {unit}", "p": p}
     draws = stats.random_table(table.sum(axis=1), table.sum(axis=0)).rvs(
         N_TABLES, random_state=generator(seed, "association")
     )
     as_far = _chi2(draws) >= _chi2(table[None])[0] * (1 - 1e-12)
     p = (1 + int(as_far.sum())) / (1 + N_TABLES)
-    return row | {"test": "chi-square by random tables, one row per patient", "p": p}
+    return row | {"test": f"chi-square by random tables, one row per {unit}", "p": p}
 
 
-def _by_case(column: Column) -> Row:
+def _by_case(column: Column, unit: str) -> Row:
     label = column.label.astype(float)
     if column.numbers is not None:
         ranks = stats.rankdata(column.numbers)
@@ -176,9 +175,9 @@ def _by_case(column: Column) -> Row:
         x = np.eye(len(column.names))[column.codes][:, 1:]
         effect = cramers_v(_table(column.codes, column.label))
     statistic, df = score_test(x, label, column.patient)
-    test = "score test with variance over patients, case by case"
+    test = f"score test with variance over {plural(unit)}, case by case"
     if df == 0:
-        return {"test": test, "effect": effect, "reason": "no patient carries information"}
+        return {"test": test, "effect": effect, "reason": f"no {unit} carries information"}
     return {"test": test, "effect": effect, "p": float(stats.chi2.sf(statistic, df))}
 
 

@@ -70,7 +70,18 @@ def open_data(
         folds = read_fold_file(recipe, base=base)
         return Opened(table, make_split(table, recipe.split, seed, fold_table=folds), None)
     except DataError as error:
-        return Opened(table, None, None, f"no test part is set apart: {error.wrong}")
+        stated = _stated_split(table)
+        apart = (
+            "no test part is set apart" if stated is None else "no training could use this split"
+        )
+        return Opened(table, stated, None, f"{apart}: {error.wrong}")
+
+
+def _stated_split(table: CaseTable) -> pd.DataFrame | None:
+    """The manifest's own parts, which hold also where they are too small to train with."""
+    if "split" not in table.frame:
+        return None
+    return table.frame[["case_id", "split"]].assign(fold=pd.NA)
 
 
 def advise(opened: Opened, on_event: Progress | None = None) -> Row:
@@ -86,14 +97,15 @@ def advise(opened: Opened, on_event: Progress | None = None) -> Row:
     with time_limit(opened.table.recipe.image.decode_limit_s):
         seen = look(opened.table, opened.split, on_event)
     findings, columns = describe(seen), columns_of(seen)
-    groups, tests = group_sizes(seen, columns), associations(seen, columns)
+    recipe = opened.table.recipe
+    unit = recipe.unit_name if opened.table.has_patients else "case"
+    groups, tests = group_sizes(seen, columns), associations(seen, columns, unit=unit)
     numbers: dict[str, Row] = {}
     if opened.exp is not None:
         from segclf.study.advise.runs import run_numbers
 
         numbers = run_numbers(opened.exp)
     skipped = [p for p in opened.table.problems if p.severity == "error"]
-    recipe = opened.table.recipe
     return {
         "data": recipe.data,
         "unit_name": recipe.unit_name,
@@ -111,7 +123,7 @@ def advise(opened: Opened, on_event: Progress | None = None) -> Row:
         "verdict": {
             name: judge(
                 name, row, groups, tests, numbers.get(name),
-                class_valued=recipe.mask_class is not None,
+                unit=unit, class_valued=recipe.mask_class is not None,
             )
             for name, row in findings.items()
         },

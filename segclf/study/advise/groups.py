@@ -72,7 +72,9 @@ def group_sizes(seen: Seen, columns: dict[str, Row]) -> list[Row]:
     return rows
 
 
-def associations(seen: Seen, columns: dict[str, Row], seed: int = 0) -> list[Row]:
+def associations(
+    seen: Seen, columns: dict[str, Row], seed: int = 0, *, unit: str = "patient"
+) -> list[Row]:
     """Every column that is not made from the answer against every label, adjusted together."""
     table = seen.table
     patient = values_of(table.frame, "patient_id").codes
@@ -87,7 +89,7 @@ def associations(seen: Seen, columns: dict[str, Row], seed: int = 0) -> list[Row
         for finding in table.findings:
             one = column_of(values, _label(table.frame, finding), patient, as_number=as_number)
             row = {"column": column, "finding": finding, "role": about["role"]}
-            rows.append(row | associate(one, seed) | {"shares": _shares(one)})
+            rows.append(row | associate(one, seed, unit=unit) | {"shares": _shares(one)})
     return adjust(rows)
 
 

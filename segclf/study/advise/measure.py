@@ -28,10 +28,13 @@ from segclf.study.advise.allowed import MIN_SUBSETS, check_subsets, check_traina
 from segclf.study.advise.drawn import costly_masks
 from segclf.study.advise.subsets import keep_subset
 from segclf.study.compare.cells import DONE, FAILED, NOT_RUN, UNFIT, why_failed
+from segclf.training.models import read_card
 from segclf.training.runtime import full_disk_stops
 
 FOLDER, CELLS, MEASURED = ("advise", "measure"), "cells.json", "measured.csv"
 MODEL = "model.safetensors"
+COLLAPSED = "its masks say nothing (collapsed)"
+"""Why the AUROC of a finished training says little about masks."""
 Row = dict[str, Any]
 
 
@@ -177,6 +180,7 @@ def train_cell(
         labels=size.labels,
     )  # fmt: skip
     found = judged(own, predicted)
+    collapsed = read_card(model, kind="segment").collapsed
     if not keep_model:
         (model / MODEL).unlink(missing_ok=True)
     return {
@@ -184,6 +188,7 @@ def train_cell(
         "n_val_masks": kept.n_masks["val"],
         "n_labels": kept.n_labels,
         "auroc": found,
+        "collapsed": collapsed,
     }
 
 
@@ -234,7 +239,7 @@ def _measured(rows: Sequence[Row], findings: Sequence[str]) -> pd.DataFrame:
         for finding in findings:
             one = (row.get("auroc") or {}).get(finding) or {}
             place = {name: row.get(name) for name in names}
-            reason = row.get("reason", "")
+            reason = row.get("reason", COLLAPSED if row.get("collapsed") else "")
             if row["state"] == DONE and not one:
                 reason = "no validation case is labelled positive, or none negative"
             found.append(

@@ -30,7 +30,7 @@ def as_text(sections: Sequence[Section]) -> str:
 
 def as_markdown(sections: Sequence[Section], data: str, links: Sequence[str] = ()) -> str:
     """For documents; `links` lead to figures."""
-    lines = [f"# {TITLE}", "", f"data: {data}", ""]
+    lines = [f"# {TITLE}", "", f"data: {_kind(data)}", ""]
     for section in sections:
         lines += [f"## {section.title}", ""]
         lines += [f"- {_md(sentence)}" for sentence in section.text]
@@ -58,9 +58,14 @@ def as_html(sections: Sequence[Section], data: str, figures: Sequence[str] = ())
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_escape(TITLE)}</title><style>{css}</style></head>\n"
-        f'<body><header><h1>{_escape(TITLE)}</h1><p class="soft">data: {_escape(data)}</p></header>'
+        f'<body><header><h1>{_escape(TITLE)}</h1><p class="soft">data: {_kind(data)}</p></header>'
         f"<main>{''.join(body)}</main></body></html>\n"
     )
+
+
+def _kind(data: str) -> str:
+    """What pictures these are; a phantom is never taken for patients."""
+    return "phantom (synthetic)" if data == "phantom" else data
 
 
 def _table(section: Section) -> str:

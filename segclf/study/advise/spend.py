@@ -21,7 +21,7 @@ from segclf.study.advise.buy import (
     predictions,
 )
 from segclf.study.advise.drawn import costly_masks
-from segclf.study.advise.measure import FOLDER, Size, measure, n_costly, parse_sizes
+from segclf.study.advise.measure import COLLAPSED, FOLDER, Size, measure, n_costly, parse_sizes
 from segclf.study.advise.plot import curve_svg
 from segclf.study.advise.words import Section
 
@@ -151,7 +151,14 @@ def _plan(measured: pd.DataFrame, stock: Stock, wish: Wish, finding: str) -> tup
 
 
 def _curve_section(finding: str, row: Row, measured: pd.DataFrame, *, several: bool) -> Section:
-    head = ("masks", "labels", "subset", "AUROC on validation", "minutes", "state")
+    head = (
+        "masks (share asked for)",
+        "labels",
+        "subset",
+        "AUROC on validation",
+        "minutes",
+        "state",
+    )
     rows = [
         (
             _n(one["n_masks"], f" ({100 * one['masks']:.3g} %)"),
@@ -177,6 +184,14 @@ def _curve_section(finding: str, row: Row, measured: pd.DataFrame, *, several: b
         )
         if row["curve"]["n_effective"] < 50:
             text.append("The measurements fit few power laws: the intervals are rough.")
+    n_collapsed = sum(reason == COLLAPSED for reason in measured["reason"])
+    if n_collapsed:
+        text.insert(
+            0,
+            f"{n_collapsed} of {counted(len(measured), 'training')} collapsed: no mask of theirs "
+            "fits (Dice near 0), so this curve does not show what masks are worth. Train longer "
+            "(train.steps) or on larger images (image.size_px), then measure again.",
+        )
     if several:
         text.append(
             "Masks are cases with a mask of any finding that had to be drawn, labels are cases "

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from segclf.core.text import counted
+from segclf.core.text import counted, plural
 from segclf.study.advise.association import ALPHA
 
 SMALL, LARGE = 1.0, 5.0
 """Area in % of the image below which a target is called small, and above which large."""
 FEW_POSITIVES = 200
+"""Fewer positive patients than this are called few."""
 LOW_PREVALENCE = 0.1
 RARE_GROUP = 20
 """Fewer positive patients than this make a group hard to learn and to judge."""
@@ -53,6 +54,7 @@ def judge(
     tests: Sequence[Row],
     run: Row | None,
     *,
+    unit: str = "patient",
     class_valued: bool = False,
 ) -> Row:
     """Whether segmentation is likely to pay for a finding, and why.
@@ -68,11 +70,13 @@ def judge(
         groups: Of `group_sizes`.
         tests: Of `associations`.
         run: Of `run_numbers` for this finding, if a run was trained.
+        unit: The word for what `patient_id` identifies.
         class_valued: The mask outlines a lesion of any class; images without a lesion may be
             there as well.
     """
     area = finding["area_percent"]
-    reasons = [*_of_counts(finding), *_of_groups(name, groups), *_of_tests(name, tests)]
+    reasons = [*_of_counts(finding, unit), *_of_groups(name, groups, unit)]
+    reasons += _of_tests(name, tests)
     against: list[str] = []
     median = area.get("median")
     if median is None:
@@ -117,7 +121,7 @@ CANNOT_KNOW = (
     "whether the drawn masks stand for those that are not drawn yet",
     "shortcuts that no column of the table names, and labels that are wrong",
     "how images of another hospital, scanner or year look",
-    "that a column without a significant association is harmless: few patients hide large ones",
+    "that a column without a significant association is harmless: small data sets hide large ones",
 )
 
 
@@ -128,18 +132,22 @@ def _lacks(finding: Row) -> str:
     return "positives" if finding["n_negative"] else "labels"
 
 
-def _of_counts(finding: Row) -> list[str]:
+def _of_counts(finding: Row, unit: str) -> list[str]:
+    """Cases of one patient are alike, so the patients are what is few or many."""
     found = []
-    if 0 < finding["n_positive"] < FEW_POSITIVES:
-        n = counted(finding["n_positive"], "positive case")
-        found.append(f"there are few positives: {n} (< {FEW_POSITIVES})")
+    n, n_cases = finding["n_positive_patients"], finding["n_positive"]
+    if 0 < n < FEW_POSITIVES:
+        cases = "" if n == n_cases else f", with {counted(n_cases, 'positive case')}"
+        found.append(
+            f"there are few positives: {counted(n, f'positive {unit}')} (< {FEW_POSITIVES}){cases}"
+        )
     share = finding["prevalence"]["value"]
     if share is not None and share < LOW_PREVALENCE:
         found.append(f"positives are rare: {100 * share:.2g} % (< {100 * LOW_PREVALENCE:g} %)")
     return found
 
 
-def _of_groups(name: str, groups: Sequence[Row]) -> list[str]:
+def _of_groups(name: str, groups: Sequence[Row], unit: str) -> list[str]:
     rare = [
         row
         for row in groups
@@ -149,10 +157,10 @@ def _of_groups(name: str, groups: Sequence[Row]) -> list[str]:
     if not rare:
         return []
     least = min(rare, key=lambda row: row["findings"][name]["n_positive_patients"])
-    n = counted(least["findings"][name]["n_positive_patients"], "positive patient")
+    n = counted(least["findings"][name]["n_positive_patients"], f"positive {unit}")
     return [
-        f"{counted(len(rare), 'group')} of patients or acquisition "
-        f"{'has' if len(rare) == 1 else 'have'} fewer than {RARE_GROUP} positive patients "
+        f"{counted(len(rare), 'group')} of a patient or acquisition column "
+        f"{'has' if len(rare) == 1 else 'have'} fewer than {RARE_GROUP} positive {plural(unit)} "
         f"(fewest: {least['column']} = {least['group']}, {n})"
     ]
 

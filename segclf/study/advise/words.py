@@ -181,7 +181,7 @@ def _test(row: Row) -> tuple[str, ...]:
     if row["p"] is None:
         return (*lead, "", "", "", f"not tested: {row['reason']}")
     shares = row["shares"] or {}
-    listed = ", ".join(f"{name} {percent(share)}" for name, share in list(shares.items())[:4])
+    listed = ", ".join(f"{name}: {percent(share)}" for name, share in list(shares.items())[:4])
     more = f", {len(shares) - 4} more" if len(shares) > 4 else ""
     return (*lead, p_text(row["p"]), p_text(row["p_adjusted"]), listed + more, row["test"])
 

@@ -110,6 +110,17 @@ def test_nan_images_masks_and_labels_of_test_change_no_byte(home):
     assert json.dumps(plan(home)) == clean
 
 
+def test_test_cases_are_not_read_where_the_split_of_the_manifest_cannot_train(home):
+    table = pd.read_csv(home / "manifest.csv", dtype=str, keep_default_na=False)
+    table.loc[table["split"] == "test", "label"] = "1"  # no negative: `make_split` refuses
+    table.to_csv(home / "manifest.csv", index=False)
+    (home / "m34.png").write_bytes(b"of test")
+    found = plan(home)
+    assert (found["n_cases"], found["looked_at"]["n_test"]) == (30, 6)
+    assert not found["broken_masks"]
+    assert "no training could use this split" in found["looked_at"]["note"]
+
+
 def test_a_broken_mask_is_set_aside_and_the_exit_code_says_so(home):
     (home / "m1.png").write_bytes(b"no picture")
     arguments = ["advise", "--manifest", str(home / "manifest.csv"), "--json"]
@@ -140,6 +151,7 @@ def test_pages_and_the_console_say_the_same_and_hide_nothing_dangerous(home):
     assert "lesion: it is open whether segmentation pays" in text
     assert "<script>" not in page
     assert "<script>\\|" in md
+    assert "data: phantom (synthetic)" in as_html(sections, "phantom")
     for section in sections:
         assert section.title in text
         assert f"## {section.title}" in md
@@ -190,7 +202,7 @@ def test_nothing_to_look_at_is_a_usage_error():
 def finding(median, n_positive=500, prevalence=0.5):
     area = {"n": 9, "median": median} if median else {"n": 0, "reason": "no drawn mask"}
     share = {"value": prevalence}
-    counts = {"n_positive": n_positive, "n_negative": 500}
+    counts = {"n_positive": n_positive, "n_negative": 500, "n_positive_patients": n_positive}
     return {"area_percent": area, "prevalence": share} | counts
 
 
@@ -208,6 +220,30 @@ def finding(median, n_positive=500, prevalence=0.5):
 )
 def test_the_answer_follows_the_stated_rules(row, answer):
     assert judge("lesion", row, [], [], None)["answer"] == answer
+
+
+def test_few_positives_are_few_patients_however_many_cases_they_have():
+    many_slices = finding(0.5, n_positive=318) | {"n_positive_patients": 36}
+    assert judge("lesion", many_slices, [], [], None)["because"][1] == (
+        "there are few positives: 36 positive patients (< 200), with 318 positive cases"
+    )
+    alone = judge("lesion", finding(0.5, n_positive=36), [], [], None, unit="eye")["because"][1]
+    assert alone == "there are few positives: 36 positive eyes (< 200)"
+    assert len(judge("lesion", finding(0.5, n_positive=200), [], [], None)["because"]) == 1
+
+
+def test_reasons_and_tests_name_the_unit_of_the_recipe(home):
+    found = plan(home, "unit_name=near-duplicate group", "roles.sex=patient")
+    reasons = " ".join(found["verdict"]["lesion"]["because"])
+    assert "20 positive near-duplicate groups (< 200)" in reasons
+    assert "fewer than 20 positive near-duplicate groups (fewest: sex" in reasons
+    tests = {row["column"]: row for row in found["associations"]}
+    assert tests["sex"]["test"] == "Fisher's exact, one row per near-duplicate group"
+    assert "positive patient" not in as_text(sections_of(found))
+    table = pd.read_csv(home / "manifest.csv").drop(columns="patient_id")
+    table.to_csv(home / "manifest.csv", index=False)
+    found = plan(home, "unit_name=near-duplicate group")
+    assert "20 positive cases (< 200)" in " ".join(found["verdict"]["lesion"]["because"])
 
 
 def test_masks_of_every_class_speak_against_it_and_no_lesion_is_claimed_where_none_is():

@@ -99,6 +99,21 @@ def test_a_failed_training_costs_no_other_and_is_tried_again(exp):
     assert (code, frame["auroc"].isna().sum()) == (0, 0)
 
 
+def test_a_curve_of_collapsed_trainings_says_so_first(exp):
+    shutil.rmtree(exp.run.stage("advise"), ignore_errors=True)
+
+    def train(*arguments):
+        return fake(*arguments) | {"collapsed": arguments[2] == 1}
+
+    frame, code = measure(exp, SIZES, 3, train=train)
+    assert (code, frame["auroc"].isna().sum()) == (0, 0)
+    _, sections, *_ = measure_and_plan(exp, SIZES, 3, Wish())
+    assert sections[0].text[0].startswith("3 of 9 trainings collapsed: no mask of theirs fits")
+    states = [row[-1] for row in sections[0].rows]
+    assert states.count("done: its masks say nothing (collapsed)") == 3
+    shutil.rmtree(exp.run.stage("advise"))
+
+
 def test_an_interruption_keeps_what_has_finished(exp):
     shutil.rmtree(exp.run.stage("advise"), ignore_errors=True)
     calls = []
