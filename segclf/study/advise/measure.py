@@ -253,8 +253,9 @@ def _measured(rows: Sequence[Row], findings: Sequence[str]) -> pd.DataFrame:
 def _identity(exp: Experiment, size: Size, number: int, fold: int | None) -> str:
     semi = ("semi",) if exp.recipe.semi.method is not None else ()
     settings = flat_settings(exp.recipe, (*SHARED_SETTINGS, "loss", "segment", "predict", *semi))
+    places = exp.split[["case_id", "split", "fold"]].astype(str).to_numpy().tolist()
     parts = (
-        sorted(map(str, exp.split["split"])),
+        sorted(places),
         exp.table.sha256,
         hash_of(list(exp.table.findings)),
     )

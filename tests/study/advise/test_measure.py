@@ -84,6 +84,22 @@ def test_a_second_call_trains_nothing_and_another_recipe_trains_anew(exp):
     shutil.rmtree(exp.run.stage("advise"))
 
 
+def test_cases_that_change_places_are_trained_anew(exp):
+    measure(exp, SIZES, 3, train=fake)
+    split = exp.split.copy()
+    first, second = (split.index[split["split"] == part][0] for part in ("train", "test"))
+    split.loc[[first, second], "split"] = ["test", "train"]  # as many of each as before
+    told = []
+
+    def train(*args):
+        told.append(args)
+        return fake(*args)
+
+    measure(replace(exp, split=split), SIZES, 3, train=train)
+    assert len(told) == 3 * len(SIZES)
+    shutil.rmtree(exp.run.stage("advise"))
+
+
 def test_a_failed_training_costs_no_other_and_is_tried_again(exp):
     def train(*arguments):
         if arguments[1] == SIZES[1] and arguments[2] == 1:
