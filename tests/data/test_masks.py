@@ -50,9 +50,9 @@ def test_a_mask_that_is_not_binary_is_refused_with_its_values(write_case):
 
 def test_a_value_that_the_recipe_does_not_name_is_refused(write_case):
     case = write_case("a", IMAGE, masks=(MAP,), values=((1,),))
-    assert finding_planes(case, Grid((2, 3)), named=(1, 2))[0].sum() == 1
+    assert finding_planes(case, Grid((2, 3)), named=(0, 1, 2))[0].sum() == 1
     with pytest.raises(CaseError, match=r"only the named values \[0, 1\]"):
-        finding_planes(case, Grid((2, 3)), named=(1,))
+        finding_planes(case, Grid((2, 3)), named=(0, 1))
 
 
 def test_a_mask_of_another_shape_is_refused_with_both_shapes(write_case):
