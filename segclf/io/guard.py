@@ -35,8 +35,7 @@ START_LIMIT_S = 120
 """Time to start an interpreter and import, on a busy machine."""
 
 _thread = threading.local()
-_limit_s: ContextVar[float | None] = ContextVar("limit_s", default=None)
-_is_set: ContextVar[bool] = ContextVar("is_set", default=False)
+_limit_s: ContextVar[float | None] = ContextVar("limit_s")
 _idle: list["_Decoder"] = []
 _left: list["_Decoder"] = []
 _lock = threading.Lock()
@@ -49,24 +48,23 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     None decodes in this process, without a limit; so does a system without POSIX sockets.
     """
     is_possible = os.name == "posix" and bool(sys.executable)
-    before, was_set = _limit_s.set(seconds if is_possible else None), _is_set.set(True)
+    before = _limit_s.set(seconds if is_possible else None)
     try:
         yield
     finally:
         _limit_s.reset(before)
-        _is_set.reset(was_set)
 
 
 @contextmanager
 def default_limit() -> Iterator[None]:
     """A block of `time_limit(DECODE_LIMIT_S)`, unless the caller is in one, whose limit holds."""
-    with nullcontext() if _is_set.get() else time_limit(DECODE_LIMIT_S):
+    with time_limit(DECODE_LIMIT_S) if _limit_s.get(0) == 0 else nullcontext():
         yield
 
 
 def is_watched() -> bool:
     """Whether the caller is in a block of `time_limit`."""
-    return _limit_s.get() is not None
+    return _limit_s.get(None) is not None
 
 
 @contextmanager
@@ -147,7 +145,7 @@ def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (a rec
         StoppedError: No process can be started.
     """
     request: dict[str, Any] = {"name": name, "path": os.path.abspath(path)}
-    seconds = _limit_s.get() or DECODE_LIMIT_S
+    seconds = _limit_s.get(None) or DECODE_LIMIT_S
     request |= {"limits": asdict(limits), "seconds": seconds}
     is_fresh = False
     while True:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from segclf.core.config import Recipe
 from segclf.core.errors import ConfigError, DataError
-from segclf.core.pixel_values import BACKGROUND, finding_values
+from segclf.core.pixel_values import check_mask_values
 from segclf.core.records import Case
 from segclf.io import stem_of
 from segclf.io.guard import time_limit
@@ -157,7 +157,7 @@ def _with_findings(
     layout: Layout, categories: list[str] | None, recipe: Recipe, problems: list[Problem]
 ) -> Layout:
     """The layout with its findings settled and the recipe's names compared with the data."""
-    _check_mask_values(recipe)
+    check_mask_values(recipe.mask_values, recipe.findings or ())
     if categories is not None:
         present = sorted({*categories} - {""})
         found = tuple(name for name in present if name not in recipe.mask_class_empty)
@@ -176,25 +176,6 @@ def _with_findings(
                     fix=near(finding, recipe.mask_values.values(), "add the value"),
                 )
     return layout
-
-
-def _check_mask_values(recipe: Recipe) -> None:
-    """Refuse names of pixel values that leave no background or no finding."""
-    values, named = recipe.mask_values, finding_values(recipe.mask_values)
-    if 0 in values and len(named) == len(values):
-        raise ConfigError(
-            "mask_values names the value 0, and no value is the background.",
-            where=f"mask_values = {{0: {values[0]}}}",
-            expected=f"values other than 0, or a value that is called {BACKGROUND}",
-            fix=f"remove this entry, or name the background, e.g. {{255: {BACKGROUND}}}",
-        )
-    if (values and not named) or BACKGROUND in (recipe.findings or ()):
-        raise ConfigError(
-            f"the name {BACKGROUND!r} is that of pixels of no finding.",
-            where=f"findings = {recipe.findings}, mask_values = {values}",
-            expected="a finding with another name",
-            fix="name what the other pixels are",
-        )
 
 
 def _absent_category(name: str, present: Sequence[str], column: str) -> Problem:
