@@ -66,7 +66,8 @@ def read_tree(
     base = f"{root}/" if root else ""
     pictures = [path for path in found.pictures if root is not None or not is_mask(path)]
     plain = [Image(path, path[len(base) : path.rfind("/") + 1] + stem(path)) for path in pictures]
-    images = of_one_kind(job, [*found.images, *plain], root or "")
+    series = [image for image in found.images if root is not None or not is_mask(image.path)]
+    images = of_one_kind(job, [*series, *plain], root or "")
     of_patient, source = patients(images)
     rows: dict[Image, Row] = {}
     for image in sorted(images, key=lambda image: image.key):
@@ -98,6 +99,7 @@ def _candidates(
         files += [image.path for image in inner.images if not image.files]
     elif root is None:
         files += [path for path in found.pictures if is_mask(path)]
+        files += [image.path for image in found.images if is_mask(image.path)]
     base = [f"{folder}/" for folder in (root, masks) if folder]
     return {path: _words(_below(path, base)) for path in files}
 
@@ -155,13 +157,16 @@ def _norm(text: str) -> str:
 
 
 def _by_name(words: Sequence[str], by_name: dict[str, list[Image]]) -> list[Image]:
-    """The images that the longest run of words of a mask's place and name names."""
-    for n in range(len(words), 0, -1):
-        for start in range(len(words) - n + 1):
-            images = by_name.get(" ".join(words[start : start + n]))
-            if images:
-                return images
-    return []
+    """Of the images that words of a mask's place and name name, those that share most of them."""
+    runs = {
+        " ".join(words[start:end])
+        for start in range(len(words))
+        for end in range(start + 1, len(words) + 1)
+    }
+    named = {image for run in runs for image in by_name.get(run, ())}
+    shared = {image: len({*words} & {*_words(image.key)}) for image in named}
+    most = max(shared.values(), default=0)
+    return [image for image in shared if shared[image] == most]
 
 
 def _choose(job: Job, path: str, images: Sequence[Image]) -> Image | None:

@@ -283,3 +283,17 @@ def test_tables_of_other_tools_name_series_by_their_folders(tmp_path):
     result = import_data("gandlf", tmp_path / "set", tmp_path / "out" / "manifest.csv")
     assert result["findings"]["target"]["labels"] == {"positive": 2, "negative": 2, "unknown": 0}
     assert load_recipe(tmp_path / "out" / "manifest.yaml").image.spatial_dims == 3
+
+
+def test_dicom_images_in_a_folder_of_masks_are_masks(tmp_path):
+    for k in range(4):
+        for folder, pixels in (("image", 9 * drawn(k)[2] + k), ("mask", drawn(k)[2] * (k % 2))):
+            made = slice_of(pixels, generate_uid(), 0, f"n{k}")
+            path = tmp_path / "set" / "ct_ich" / folder / f"05{k}_17.dcm"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.save_as(path, enforce_file_format=True)
+    result = import_data("folder", tmp_path / "set", tmp_path / "out" / "manifest.csv")
+    assert result["left_out"] == []
+    table = manifest_of(result, tmp_path / "out")
+    assert table["mask"].tolist() == [f"ct_ich/mask/05{k}_17.dcm" for k in range(4)]
+    assert table["label_target"].tolist() == ["0", "1", "0", "1"]
