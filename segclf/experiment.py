@@ -1,7 +1,7 @@
 """Open an experiment: from options to a recipe, its cases, its split and its run folder."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -237,8 +237,7 @@ def _require_same(old: Recipe, new: Recipe, run: Run) -> None:
                 expected=f"{key} = {before}",
                 fix=f"keep it, or start a new run with {key} = {now}: --run ANOTHER_NAME",
             )
-    kinds = ("segment", "classify")
-    if not any(found for kind in kinds for found in run.path.glob(f"{kind}/**/identity.json")):
+    if not any(_has_trained(run)):
         return
     before, now = (flat_settings(recipe, SHARED_SETTINGS) for recipe in (old, new))
     if lines := differences(before, now):
@@ -249,3 +248,10 @@ def _require_same(old: Recipe, new: Recipe, run: Run) -> None:
             expected="one network, image size, augmentation and budget for all methods of a run",
             fix="put the old values back, or start a new run: --run ANOTHER_NAME",
         )
+
+
+def _has_trained(run: Run) -> Iterator[Path]:
+    """Models and checkpoints of the run; a training that ended before its first has left none."""
+    for kind in ("segment", "classify"):
+        yield from run.path.glob(f"{kind}/**/model.json")
+        yield from run.path.glob(f"{kind}/**/checkpoints/step-*")

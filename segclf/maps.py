@@ -99,6 +99,7 @@ def summarize_maps(
         Meaning(table.findings, dict(recipe.mask_values), hold),
         float(THRESHOLDS[threshold_index(recipe.predict.component_t)]),
         tuple(dict.fromkeys((*recipe.predict.statistics, *summarizer.needs))),
+        recipe.image.decode_limit_s,
     )
     counts = stream_maps(
         maps, found.of_case, _with_maps(table, frame, found), measure, out / STATISTICS,

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from segclf.core.errors import DataError
+from segclf.core.errors import CaseError, DataError
 from segclf.core.maskstats import MaskStatistics
 from segclf.core.records import Case
 from segclf.core.runs import safe_name
 from segclf.experiment import Experiment
+from segclf.io import probe
+from segclf.io.guard import time_limit
 from segclf.manifest import CaseTable, folder_table, image_cases, read_manifest
 from segclf.manifest.sources import expand, read_bytes
 
@@ -31,7 +33,21 @@ def other_table(exp: Experiment, manifest: Path) -> CaseTable:
             "findings": exp.table.findings,
         }
     )
-    return read_manifest(recipe, base=manifest.parent, strict=False, need_truth=False)
+    n_channels = _n_channels(exp) if manifest.is_dir() else None
+    return read_manifest(
+        recipe, base=manifest.parent, strict=False, need_truth=False, n_channels=n_channels
+    )
+
+
+def _n_channels(exp: Experiment) -> int | None:
+    """Channels of the first of the run's own cases whose headers can be read."""
+    with time_limit(exp.recipe.image.decode_limit_s):
+        for case in exp.table.cases:
+            try:
+                return sum(probe(path).shape[0] for path in case.images)
+            except CaseError:
+                continue
+    return None
 
 
 def _data_root(exp: Experiment, manifest: Path) -> str | None:
@@ -50,7 +66,11 @@ def new_cases(exp: Experiment, images: Path) -> tuple[Case, ...]:
     """
     if images.is_dir():
         n_axes = exp.recipe.image.spatial_dims
-        return tuple(image_cases(images, len(exp.table.findings), spatial_dims=n_axes))
+        n_findings, n_channels = len(exp.table.findings), _n_channels(exp)
+        with time_limit(exp.recipe.image.decode_limit_s):
+            return tuple(
+                image_cases(images, n_findings, spatial_dims=n_axes, n_channels=n_channels)
+            )
     table = other_table(exp, images)
     errors = [problem for problem in table.problems if problem.severity == "error"]
     if errors:

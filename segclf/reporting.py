@@ -21,7 +21,7 @@ from segclf.data import own_pictures, read_truth
 from segclf.evaluate import read_evaluation, read_table
 from segclf.evaluate.groups import parse_shortcut
 from segclf.experiment import Experiment
-from segclf.io.guard import DECODE_LIMIT_S, time_limit
+from segclf.io.guard import time_limit
 from segclf.predict import predict_maps
 from segclf.report import GalleryItem, ReportContent, pick_errors, planes_of, write_report
 
@@ -192,7 +192,6 @@ def worst_errors(exp: Experiment, on_event: EventSink) -> Iterator[GalleryItem]:
                 yield gallery_item(case, number, row, probability, fit, exp.recipe)
 
 
-@time_limit(DECODE_LIMIT_S)
 def gallery_item(
     case: Case,
     number: int,
@@ -202,9 +201,10 @@ def gallery_item(
     recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
 ) -> GalleryItem:
     """One error with its image, its truth where it was drawn, and the decision that it got."""
-    pictures = own_pictures(case, recipe.slices.neighbours)
-    stated_mm, affine = pictures[0].spacing_mm, pictures[0].affine
-    truth = read_truth(case, probability.shape, spacing_mm=stated_mm, affine=affine)
+    with time_limit(recipe.image.decode_limit_s):
+        pictures = own_pictures(case, recipe.slices.neighbours)
+        stated_mm, affine = pictures[0].spacing_mm, pictures[0].affine
+        truth = read_truth(case, probability.shape, spacing_mm=stated_mm, affine=affine)
     return GalleryItem(
         case_id=case.case_id,
         method=GALLERY_RULE,

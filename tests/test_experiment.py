@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from segclf.core.config import load_recipe
-from segclf.core.errors import DataError, IntegrityError, UsageError
+from segclf.core.errors import DataError, IntegrityError, SegclfError, UsageError
 from segclf.core.runs import Run
 from segclf.experiment import find_experiment, new_experiment, open_experiment
 from segclf.phantom import PhantomSettings, write_phantom
+from segclf.pipeline import train_seg
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def begun(recipe, *overrides):
     """A run in which a segmenter has been begun."""
     exp = new_experiment(recipe, None, "a", overrides)
     folder = exp.run.stage("segment")
-    folder.mkdir(parents=True)
+    (folder / "checkpoints" / "step-00000001").mkdir(parents=True)
     (folder / "identity.json").write_text("{}")
     return exp
 
@@ -53,6 +54,18 @@ def test_before_any_training_the_recipe_may_change(recipe):
     exp = new_experiment(recipe, None, "a", ())
     new_experiment(recipe, None, "a", ("train.steps=20",))
     assert load_recipe(exp.run.config).train.steps == 20
+
+
+def test_a_training_that_fails_before_its_first_step_locks_nothing(recipe):
+    wrong = "network.options={channels: [8, 8], strides: [2], nonsense: 1}"
+    tiny = ("network.name=monai_unet", "image.size_px=[16,16]", "train.workers=0")
+    exp = new_experiment(recipe, None, "a", (*tiny, wrong))
+    with pytest.raises(SegclfError, match="nonsense"):
+        train_seg(exp, lambda _event: None)
+    assert list(exp.run.path.rglob("identity.json"))  # it had begun
+    right = "network.options={channels: [8, 8], strides: [2]}"
+    again = new_experiment(recipe, None, "a", (*tiny, right))
+    assert "nonsense" not in load_recipe(again.run.config).network.options
 
 
 def test_settings_without_effect_on_weights_may_change_after_training(recipe):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,16 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from segclf.core.config import make_recipe
+from segclf.core.config import load_recipe, make_recipe
 from segclf.importers import import_data
 from segclf.importers.export import export_data
+from segclf.io import guard
 from segclf.manifest import read_manifest
 from segclf.predict.feed import Quarantined, read_ahead
+from segclf.reporting import gallery_item
+from segclf.summarize.maps.find import find_maps
+from segclf.summarize.maps.read import Meaning
+from segclf.summarize.maps.stream import Measure, stream_maps
 
 AGREED = {"crash": "decoder_crash", "sleep": "timeout"}
 NAMES = ("a", "crash", "c", "sleep")
@@ -83,7 +89,7 @@ sys.argv = ["segclf", "check", "manifest.csv"]
 main()
 """
 READ = """
-from segclf.core.config import make_recipe
+from segclf.core.config import load_recipe, make_recipe
 from segclf.manifest import read_manifest
 from segclf.predict.feed import read_ahead
 recipe = make_recipe({"manifest": "manifest.csv"}, where="test")
@@ -101,8 +107,10 @@ def test_ctrl_c_does_not_wait_for_a_file_that_hangs(traps, code):
         [sys.executable, "-c", code], cwd=traps / "set", start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(15)
-    assert process.poll() is None, process.communicate()
+    latest = time.monotonic() + 120
+    while not (traps / "set" / "sleep.png.asleep").exists() and time.monotonic() < latest:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
     begin = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     try:
@@ -112,3 +120,57 @@ def test_ctrl_c_does_not_wait_for_a_file_that_hangs(traps, code):
             os.killpg(process.pid, signal.SIGKILL)
     assert time.monotonic() - begin < 15
     assert process.returncode in (130, -signal.SIGINT)
+
+
+def limits_of(monkeypatch):
+    """The time that each file is given from now on."""
+    given, ask = [], guard._Decoder.ask
+
+    def noted(self, request, seconds):
+        given.append(seconds)
+        return ask(self, request, seconds)
+
+    monkeypatch.setattr(guard._Decoder, "ask", noted)
+    return given
+
+
+def test_the_limit_of_the_recipe_holds_in_exports_folders_maps_and_galleries(tmp_path, monkeypatch):
+    pictures(tmp_path / "set" / "images")
+    pictures(tmp_path / "set" / "masks", square=0)
+    rows = [f"{name},images/{name}.png,masks/{name}.png" for name in NAMES]
+    (tmp_path / "set" / "manifest.csv").write_text("\n".join(["case_id,image,mask", *rows]))
+    recipe_path = tmp_path / "set" / "recipe.yaml"
+    recipe_path.write_text("manifest: manifest.csv\nimage: {decode_limit_s: 71}\n")
+    recipe = load_recipe(recipe_path)
+    given = limits_of(monkeypatch)
+    export_data("nnunet", tmp_path / "out", recipe_path, None, None)
+    assert {*given} == {71}
+    given.clear()
+    made = get_testdata_file("CT_small.dcm")
+    shutil.copy(made, tmp_path / "set" / "images" / "other.dcm")
+    folder = recipe.model_copy(update={"manifest": "images"})
+    read_manifest(folder, base=tmp_path / "set", strict=False, need_truth=False)
+    assert {*given} == {71}
+    given.clear()
+    table = read_manifest(recipe, base=tmp_path / "set")
+    fit = {"finding": "target", "t": 0.5, "threshold": 1, "unit": "px"}
+    row = {"case_id": "a", "kind": "missed"}
+    gallery_item(table.cases[0], 0, row, np.zeros((8, 8)), fit, recipe)
+    assert {*given} == {71}
+    given.clear()
+    with guard.time_limit(None):
+        measure = Measure(Meaning(("target",), {}, "labels"), 0.5, (), 71)
+        files = find_maps(tmp_path / "set" / "masks", [*NAMES], ("target",)).of_case
+        stream_maps(
+            tmp_path / "set" / "masks", files, table.cases, measure, tmp_path / "m", n_threads=1
+        )
+    assert {*given} == {71}
+
+
+def test_a_limit_that_the_user_took_away_is_not_set_again():
+    with guard.time_limit(5), guard.default_limit():
+        assert guard._limit_s.get() == 5
+    with guard.time_limit(None), guard.default_limit():
+        assert not guard.is_watched()
+    with guard.default_limit():
+        assert guard._limit_s.get() == guard.DECODE_LIMIT_S

@@ -87,7 +87,8 @@ class Recipe(Settings):
     exclusive: Switch = False
     """Findings exclude each other at a pixel (softmax with background) instead of independent."""
     mask_values: dict[int, str] = Field(default_factory=dict)
-    """Pixel value to finding, for integer maps; binary masks need none."""
+    """Pixel value to finding, for integer maps; binary masks need none. The name `background` is
+    that of values of no finding; without it that is 0."""
     mask_class: str | None = None
     """Column whose category the mask pixels take (the mask outlines the lesion whatever it is)."""
     mask_class_empty: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from segclf.core.atomic import atomic_path, hash_of
 from segclf.core.config import Recipe
+from segclf.core.pixel_values import known_values
 from segclf.core.records import BOX, Case
 from segclf.data.read import read_case
 from segclf.data.sample import Sample
@@ -198,7 +199,8 @@ class CaseCache:
             ]
             coarse = [self.recipe.segment.strict_coarse, self.recipe.segment.point_radius_px]
             images = [_fingerprint(path) for path in case.images]
-            named = sorted(self.recipe.mask_values)
+            values = self.recipe.mask_values
+            named = [*sorted(values), *(["no 0"] if 0 not in known_values(values) else [])]
             parts = [PREPARATION, settings, images, masks, named, case.spacing_mm, *coarse]
             parts += ["any place"] if case.any_place else []
             parts += [case.cut.stamp] if case.cut else []

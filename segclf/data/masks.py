@@ -67,7 +67,8 @@ def finding_planes(
     Args:
         case: The case whose masks are read.
         image: The grid of the input image.
-        named: If not empty, integer maps may hold these values and those of the findings only.
+        named: If not empty, integer maps may hold these values and those of the findings only; see
+            `known_values`.
         settings: Radius of point masks, and whether coarse masks are taken as full ones.
 
     Returns:
@@ -150,7 +151,7 @@ def _check_values(values: np.ndarray, source: MaskSource, named: Collection[int]
         is_fine = present <= {0, 1} or present <= {0, 255}
         expected = "a binary mask of 0 and 1, or of 0 and 255"
     else:
-        known = {0, *source.values, *named}
+        known = {*source.values, *named}
         is_fine = not named or present <= known
         expected = f"only the named values {sorted(known)}"
     if not is_fine:
@@ -160,5 +161,6 @@ def _check_values(values: np.ndarray, source: MaskSource, named: Collection[int]
             f"the mask holds the values {shown}{', ...' if len(present) > 8 else ''}.",
             where=f"mask {source.path.name if source.path else ''}",
             expected=expected,
-            fix="name each value in the recipe, e.g. mask_values: {1: lesion}",
+            fix="name each value in the recipe, e.g. mask_values: {1: lesion}; another background "
+            "than 0 as well: {-1: background, 1: lesion}",
         )

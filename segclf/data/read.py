@@ -9,6 +9,7 @@ import torch
 
 from segclf.core.config import Recipe
 from segclf.core.errors import CaseError
+from segclf.core.pixel_values import known_values
 from segclf.core.records import Case, MaskState
 from segclf.data.about import about
 from segclf.data.checks import check_feeding
@@ -52,7 +53,7 @@ def read_case(case: Case, recipe: Recipe, *, with_target: bool = True) -> Sample
         image = scale_intensity(resize_image(image, size), recipe.image, limits)
         if case.cut:
             image = without_neighbours_beyond(image, case.cut)
-        named = recipe.mask_values
+        named = known_values(recipe.mask_values) if recipe.mask_values else ()
         planes = (
             finding_planes(
                 case, replace(grid, spacing_mm=spacing_mm), named=named, settings=recipe.segment

@@ -22,7 +22,7 @@ from segclf.export.folder import Write, finish, is_done, keep_same, stamp_of, wr
 from segclf.export.plan import Asked, make_jobs
 from segclf.export.records import Job, Prediction
 from segclf.export.source import need_highdicom
-from segclf.io.guard import DECODE_LIMIT_S, time_limit
+from segclf.io.guard import time_limit
 from segclf.other import other_name, other_table, other_than_own
 from segclf.predict.engine import Engine, Group, load_engine, logit_groups
 from segclf.predict.feed import Quarantined
@@ -72,7 +72,6 @@ def check_format(name: str, spatial_dims: int | None = None) -> None:
         )
 
 
-@time_limit(DECODE_LIMIT_S)
 def export(
     exp: Experiment,
     asked: Asked,
@@ -117,14 +116,8 @@ def export(
     left = [job for job in jobs if not is_done(folder, job.case, stamps[job.case.case_id])]
     aside: list[dict[str, str]] = []
     n_done = len(jobs) - len(left)
-    for fold in dict.fromkeys(job.fold for job in left):
-        engine = load_engine(exp.run.stage("segment", fold=fold), exp.recipe)
-        write: Write = partial(write_masks, kind=kind)
-        if kind == DICOM:
-            write = DicomWriter(
-                engine.card.sha256, asked.method, exp.recipe.export.codes, series, fractional
-            )
-        for job, found in _predictions(engine, [job for job in left if job.fold == fold]):
+    with time_limit(exp.recipe.image.decode_limit_s):
+        for job, found, write in _each(exp, left, asked, kind, series, fractional):
             case_id = job.case.case_id
             try:
                 if isinstance(found, Prediction):
@@ -137,6 +130,22 @@ def export(
             on_event({"kind": "export", "step": n_done, "of": len(jobs)})
     finish(folder, aside)
     return Exported(folder, len(jobs) - len(aside), len(left) - len(aside), len(aside))
+
+
+def _each(
+    exp: Experiment, jobs: Sequence[Job], asked: Asked, kind: str, series: Path | None,
+    fractional: bool,
+) -> Iterator[tuple[Job, Prediction | Aside, Write]]:  # fmt: skip
+    """The masks of each case by the network of its fold, and what writes them."""
+    for fold in dict.fromkeys(job.fold for job in jobs):
+        engine = load_engine(exp.run.stage("segment", fold=fold), exp.recipe)
+        write: Write = partial(write_masks, kind=kind)
+        if kind == DICOM:
+            write = DicomWriter(
+                engine.card.sha256, asked.method, exp.recipe.export.codes, series, fractional
+            )
+        for job, found in _predictions(engine, [job for job in jobs if job.fold == fold]):
+            yield job, found, write
 
 
 def _predictions(engine: Engine, jobs: Sequence[Job]) -> Iterator[tuple[Job, Prediction | Aside]]:

@@ -1,6 +1,6 @@
 """The DICOM series that masks are of: its files in order, and whether the masks lie on its grid.
 
-This is the one place that reads whole headers. What identifies the patient is carried over into
+This is the one place that uses whole headers. What identifies the patient is carried over into
 DICOM objects, which need it, and nowhere else: not into names, logs, records or errors.
 """
 
@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ import numpy as np
 
 from segclf.core.errors import CaseError, MissingExtraError
 from segclf.core.mapfiles import file_name
-from segclf.io import Header, bad_file, on_stored_grid, probe
+from segclf.io import Header, bad_file, on_stored_grid, probe, whole_headers
 from segclf.io.dicom_geometry import planes_of, stack
 from segclf.io.dicom_open import SEGMENTATION, is_dicom, n_frames, reading
-from segclf.io.dicom_series import is_series, series_files, series_start
+from segclf.io.dicom_series import is_series, series_start
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -117,9 +118,7 @@ def read_source(path: Path, image: Header) -> Source:
     header = probe(path)
     _check_grid(path, header, image)
     with quiet(path):
-        from pydicom import dcmread
-
-        datasets = [dcmread(file, stop_before_pixels=True) for file in series_files(path)]
+        datasets = _datasets(path)
         _check_headers(datasets, path)
         planes = [plane for dataset in datasets for plane in planes_of(dataset) or ()]
         n_slices = n_frames(datasets[0]) if len(datasets) == 1 else len(datasets)
@@ -133,6 +132,16 @@ def read_source(path: Path, image: Header) -> Source:
         if len(datasets) == 1:
             return Source(datasets, header, order)
         return Source([datasets[k] for k in order], header, [])
+
+
+def _datasets(path: Path) -> "list[FileDataset]":
+    """Headers by name of the files: foreign bytes are parsed where files are decoded."""
+    from pydicom import dcmread
+
+    found = whole_headers(path)
+    data = found.array.tobytes()
+    starts = (0, *found.ends[:-1])
+    return [dcmread(BytesIO(data[a:b])) for a, b in zip(starts, found.ends, strict=True)]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from segclf.core.config import Recipe, load_recipe
 from segclf.core.errors import UsageError
 from segclf.core.runs import find_run
 from segclf.importers.export_nnunet import export_nnunet, export_text
-from segclf.io.guard import DECODE_LIMIT_S, time_limit
+from segclf.io.guard import time_limit
 from segclf.manifest import CaseTable, read_fold_file, read_manifest
 from segclf.manifest.slices import of_rows
 
@@ -22,7 +22,6 @@ EXPORTERS: dict[str, Callable[..., dict[str, Any]]] = {"nnunet": export_nnunet}
 """Kind to exporter: `(table, split, folder, *, channels) -> result`."""
 
 
-@time_limit(DECODE_LIMIT_S)
 def export_data(
     kind: str,
     out: Path,
@@ -48,7 +47,8 @@ def export_data(
             fix=f"run: segclf export-dataset {kind} --manifest manifest.csv --out {out.name}",
         )
     table, split = _run_cases(run) if run else _own_cases(config, manifest, overrides)
-    result = exporter(table, split, out, channels=channels)
+    with time_limit(table.recipe.image.decode_limit_s):
+        result = exporter(table, split, out, channels=channels)
     return result | {"next": f"segclf import {kind} {out} --out {out}/manifest.csv (to come back)"}
 
 

@@ -1,7 +1,8 @@
 """Plain folders: pictures in images/, masks in masks/, joined by their names.
 
 A mask is called as its image, with at most a beginning or an ending such as `_mask` or `_seg_2`.
-Several masks of one image are merged; folders inside masks/ are findings.
+Several masks of one image are merged; folders inside masks/ are findings. DICOM series and folders
+per patient, with or without images/, are read by `segclf.importers.tree`.
 """
 
 import re
@@ -14,8 +15,17 @@ from segclf.core.errors import CaseError, UsageError
 from segclf.importers.labels import image_settings, map_labels, meaning_of_maps, settle_labels
 from segclf.importers.made import write_made_mask
 from segclf.importers.record import Cell, Job, Mapping, Row
-from segclf.importers.source import case_row, finding_name, folders, image_files, stem, unusable
-from segclf.io import Picture, read_mask
+from segclf.importers.source import (
+    case_row,
+    finding_name,
+    folders,
+    image_files,
+    stem,
+    unusable,
+    walk,
+)
+from segclf.importers.tree import Given, Tree, look, read_tree
+from segclf.io import Picture, grid_of, placed_on, probe, read_mask
 
 IMAGES = ("images", "image", "imgs", "img")
 MASKS = ("masks", "mask", "labels", "label", "segmentations", "annotations")
@@ -29,16 +39,24 @@ Files = dict[str, list[str]]
 def read_folder(job: Job) -> Mapping:
     """One case per image; one without a mask has an unknown one."""
     images = _folder(job, job.options.images, IMAGES)
+    in_masks = (
+        None if "{id}" in (job.options.masks or "") else _folder(job, job.options.masks, MASKS)
+    )
+    tree = look(job, images, in_masks)
+    if tree is not None:
+        named = _masks(job, {})["target"] if "{id}" in (job.options.masks or "") else None
+        return _of_tree(job, read_tree(job, tree, images, in_masks, named))
     if images is None:
         raise unusable(
             job.source.name,
             "there is no folder of images.",
-            expected=f"a folder called {', '.join(IMAGES)}",
+            expected=f"a folder called {', '.join(IMAGES)}, DICOM series, or a folder per patient "
+            "with masks that are called so (ct.nii.gz, ct_seg.nii.gz)",
             fix="name it: --images FOLDER",
         )
     found = {_key(path, images): path for path in image_files(job, images)}
     masks = _masks(job, found)
-    given: list[tuple[Row, dict[str, list[str]]]] = []
+    given: Given = []
     for key, path in found.items():
         row = case_row(job, key.replace("/", "_"), {"image": path}, path)
         files = {finding: of_id.pop(key, []) for finding, of_id in masks.items()}
@@ -48,23 +66,34 @@ def read_folder(job: Job) -> Mapping:
     for path in (path for of_id in masks.values() for paths in of_id.values() for path in paths):
         job.leave_out(path, "missing_file", f"no image in {images} has this name")
     columns = {"case_id": f"name in {images}", "image": f"{images}/"}
+    return _mapped(job, given, list(masks), columns)
+
+
+def _of_tree(job: Job, tree: Tree) -> Mapping:
+    if not any(paths for _, files in tree.given for paths in files.values()):
+        job.notes.append("no masks are beside the images: all masks are unknown")
+    return _mapped(job, tree.given, tree.findings, tree.columns)
+
+
+def _mapped(job: Job, given: Given, findings: Sequence[str], columns: dict[str, str]) -> Mapping:
+    """Masks and labels of the rows: one map per case if there is no more, else binary masks."""
     if not job.rows:
         return Mapping({}, columns)
     recipe = image_settings(job)
-    is_one_map = len(masks) == 1 and all(len(p) <= 1 for _, files in given for p in files.values())
-    if is_one_map:
+    of_case = [[*files.values()] for _, files in given]
+    if len(findings) == 1 and all(len(paths) <= 1 for files in of_case for paths in files):
         for row, files in given:
             row["mask"] = next(iter(next(iter(files.values()))), "")
         mapping = map_labels(job, meaning_of_maps(job))
     else:
-        mapping = _binary(job, given, list(masks))
+        mapping = _binary(job, given, findings)
     return Mapping({**recipe, **mapping.recipe}, {**columns, **mapping.columns})
 
 
 def _folder(job: Job, named: str | None, known: Sequence[str]) -> str | None:
     """The folder that the user named, or the first that is there under a usual name."""
     if named is not None:
-        if not any(image_files(job, named.strip("/"))):
+        if not any(walk(job, named.strip("/"))):
             raise UsageError(
                 f"the folder {named!r} holds no pictures.",
                 where="--images" if known is IMAGES else "--masks",
@@ -120,9 +149,7 @@ def _of_ids(job: Job, folder: str, found: Collection[str]) -> Files:
     return of_id
 
 
-def _binary(
-    job: Job, given: Sequence[tuple[Row, dict[str, list[str]]]], findings: Sequence[str]
-) -> Mapping:
+def _binary(job: Job, given: Given, findings: Sequence[str]) -> Mapping:
     """Binary masks, a file per finding; several of one image are merged."""
     for row, files in given:
         for finding, paths in files.items():
@@ -137,6 +164,9 @@ def _cells(job: Job, row: Row, finding: str, paths: Sequence[str]) -> dict[str, 
         return {}
     try:
         masks = [read_mask(job.source / path) for path in paths]
+        if len(masks) > 1 and any(mask.affine is not None for mask in masks):
+            grid = grid_of(probe(job.source / str(row["image"])))  # DICOM SEG may hold a part of it
+            masks = [placed_on(mask, grid) for mask in masks]
         if len({mask.array.shape for mask in masks}) > 1:
             raise _not_binary("its masks have different sizes", paths[0])
         for mask in masks:

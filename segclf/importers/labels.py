@@ -90,12 +90,17 @@ def meaning_of_maps(job: Job, prefix: str = "value") -> Meaning:
             except CaseError:
                 continue  # said when the map is read for its labels
     above = sorted(present - {0})
+    if present and 0 not in present:
+        job.notes.append(
+            f"0 is in no mask: if one of {_listed(above)} is the background, call it so in the "
+            "recipe: mask_values: {VALUE: background}"
+        )
     if above in ([], [1], [255]):
         return Meaning({"target": (1,)}, is_binary=True)
     job.notes.append(
         f"no file says what the mask values mean; each of {_listed(above)} is a finding"
     )
-    return Meaning({f"{prefix}_{value}": (value,) for value in above})
+    return Meaning({f"{prefix}_{value}".replace("-", "minus_"): (value,) for value in above})
 
 
 def named_meaning(names: dict[str, tuple[int, ...]], ignore: int | None, job: Job) -> Meaning:

@@ -10,6 +10,7 @@ from segclf.io.files import (
     read_mask,
     stem_of,
     suffix_of,
+    whole_headers,
     write_image,
     write_mask,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "suffix_of",
     "turn_like",
     "volume_of",
+    "whole_headers",
     "write_image",
     "write_mask",
 ]

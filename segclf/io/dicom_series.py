@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from segclf.core.errors import CaseError
 from segclf.io.dicom_open import (
     DIRECTORY,
+    SEGMENTATION,
     dicom_kind,
     is_dicom,
     n_frames,
@@ -47,25 +48,39 @@ def series_folder(path: Path) -> Path | None:
 def identify(path: Path, _limits: Limits) -> DicomFile:
     """What a DICOM file is, by its header; a damaged one counts as an image of no series."""
     kind = dicom_kind(path)
-    if kind != "image":
-        return DicomFile(kind or "none", "", 1)
+    if kind is None:
+        return DicomFile("none", "", 1)
     status = path.stat()
     try:
         with reading(path):
-            return DicomFile(kind, *_series_of(str(path), status.st_size, status.st_mtime_ns))
+            found = _identified(str(path), status.st_size, status.st_mtime_ns)
     except CaseError:
         return DicomFile(kind, "", 1)
+    is_mask = kind == "other" and found.kind == "segmentation"
+    return found if is_mask or kind == "image" else DicomFile(kind, "", 1)
 
 
 @lru_cache(maxsize=2**14)
-def _series_of(path: str, _size: int, _time_ns: int) -> tuple[str, int]:
-    """A hash of the series' number, which is nobody's to read, and the number of frames."""
+def _identified(path: str, _size: int, _time_ns: int) -> DicomFile:
+    """What the header says; numbers of series and patients, nobody's to read, as hashes."""
     from pydicom import dcmread
 
-    fields = ["SeriesInstanceUID", "NumberOfFrames"]
+    fields = ["SOPClassUID", "SeriesInstanceUID", "NumberOfFrames", "PatientID"]
+    fields.append("ReferencedSeriesSequence")
     dataset = dcmread(path, stop_before_pixels=True, specific_tags=[*fields])
-    number = str(dataset.get("SeriesInstanceUID"))
-    return hashlib.sha256(number.encode()).hexdigest()[:16], n_frames(dataset)
+    series, n = _hashed(dataset.get("SeriesInstanceUID")), n_frames(dataset)
+    patient = str(dataset.get("PatientID") or "").strip()
+    patient = _hashed(patient) if patient else ""
+    if str(dataset.get("SOPClassUID")) not in SEGMENTATION:
+        return DicomFile("image", series, n, patient)
+    named = dataset.get("ReferencedSeriesSequence") or ()
+    referred = {_hashed(item.get("SeriesInstanceUID")) for item in named}
+    of_series = referred.pop() if len(referred) == 1 else ""
+    return DicomFile("segmentation", series, n, patient, of_series)
+
+
+def _hashed(number: object) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()[:16]
 
 
 def is_series(folder: Path) -> bool:

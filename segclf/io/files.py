@@ -11,6 +11,7 @@ from segclf.core.catalog import lookup, plugin_points
 from segclf.core.errors import UsageError
 from segclf.io.arrays import NPY, NPZ
 from segclf.io.dicom import DICOM
+from segclf.io.dicom_headers import rewritten_headers
 from segclf.io.dicom_open import is_dicom
 from segclf.io.dicom_series import OF_FILE, is_series, series_start
 from segclf.io.dicom_series import identify as identify_dicom
@@ -19,7 +20,16 @@ from segclf.io.metaimage import METAIMAGE
 from segclf.io.nifti import NIFTI
 from segclf.io.nrrd import NRRD
 from segclf.io.raster import BMP, JPEG, PNG
-from segclf.io.records import DEFAULT_LIMITS, DicomFile, Format, Header, Limits, Picture, bad_file
+from segclf.io.records import (
+    DEFAULT_LIMITS,
+    DicomFile,
+    DicomHeaders,
+    Format,
+    Header,
+    Limits,
+    Picture,
+    bad_file,
+)
 from segclf.io.tiff import TIFF
 
 FORMATS: dict[str, Format] = {
@@ -92,6 +102,20 @@ def identify(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> DicomFile:
     if not is_dicom(path):
         return DicomFile("none", "", 1)
     return decode("identify", path, limits) if is_watched() else identify_dicom(path, limits)
+
+
+def whole_headers(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> DicomHeaders:
+    """The headers of a DICOM file or series with all that they say of the patient.
+
+    For objects that refer to the series and have to repeat it; see `segclf.io.dicom_headers`.
+
+    Raises:
+        CaseError: As `series_files`; `unreadable`; `decoder_crash` and `timeout` in a block of
+            `time_limit`.
+    """
+    if is_watched():
+        return decode("whole_headers", Path(path), limits)
+    return rewritten_headers(Path(path), limits)
 
 
 def write_image(

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
@@ -26,16 +26,16 @@ import numpy as np
 
 from segclf.core import errors
 from segclf.io.decoder import GRACE_S, bytes_of, fill, receive, send
-from segclf.io.records import DicomFile, Header, Limits, Picture, bad_file
+from segclf.io.records import DicomFile, DicomHeaders, Header, Limits, Picture, bad_file
 
 DECODE_LIMIT_S = 60.0
 """Time for one file where no recipe says more."""
-PLAIN = {"Picture": Picture, "DicomFile": DicomFile}
+PLAIN = {"Picture": Picture, "DicomFile": DicomFile, "DicomHeaders": DicomHeaders}
 START_LIMIT_S = 120
 """Time to start an interpreter and import, on a busy machine."""
 
 _thread = threading.local()
-_limit_s: ContextVar[float | None] = ContextVar("limit_s", default=None)
+_limit_s: ContextVar[float | None] = ContextVar("limit_s")
 _idle: list["_Decoder"] = []
 _left: list["_Decoder"] = []
 _lock = threading.Lock()
@@ -55,9 +55,16 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         _limit_s.reset(before)
 
 
+@contextmanager
+def default_limit() -> Iterator[None]:
+    """A block of `time_limit(DECODE_LIMIT_S)`, unless the caller is in one, whose limit holds."""
+    with time_limit(DECODE_LIMIT_S) if _limit_s.get(0) == 0 else nullcontext():
+        yield
+
+
 def is_watched() -> bool:
     """Whether the caller is in a block of `time_limit`."""
-    return _limit_s.get() is not None
+    return _limit_s.get(None) is not None
 
 
 @contextmanager
@@ -122,14 +129,14 @@ def _awaited(decoder: "_Decoder") -> Iterator[None]:
         readers.decoders.discard(decoder)
 
 
-def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Picture, Header or DicomFile)
+def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (a record of io.records)
     """What the function `name` of `segclf.io.files` gives for `path`, computed elsewhere.
 
     A decoder that has read other files before may suffer from one of them; so a file is only
     given up when a fresh one fails as well.
 
     Args:
-        name: `read_image`, `read_mask`, `probe` or `identify`.
+        name: `read_image`, `read_mask`, `probe`, `identify` or `whole_headers`.
         path: The file.
         limits: Of its size.
 
@@ -138,7 +145,7 @@ def decode(name: str, path: Path, limits: Limits) -> Any:  # noqa: ANN401 (Pictu
         StoppedError: No process can be started.
     """
     request: dict[str, Any] = {"name": name, "path": os.path.abspath(path)}
-    seconds = _limit_s.get() or DECODE_LIMIT_S
+    seconds = _limit_s.get(None) or DECODE_LIMIT_S
     request |= {"limits": asdict(limits), "seconds": seconds}
     is_fresh = False
     while True:

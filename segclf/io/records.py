@@ -60,11 +60,25 @@ class DicomFile:
     """What a DICOM file is, without its pixels."""
 
     kind: str
-    """`image`, `other` (a report, plan, segmentation, DICOMDIR), or `none` for no DICOM."""
+    """`image`, `segmentation`, `other` (a report, plan, DICOMDIR), or `none` for no DICOM."""
     series: str
     """A hash that is equal in the files of one series; empty for a damaged header."""
     n_frames: int
     """Slices in the file."""
+    patient: str = ""
+    """A hash that is equal in the files of one patient; empty where the header names none."""
+    of_series: str = ""
+    """Of a segmentation: the hash of the series that it refers to, where it names just one."""
+
+
+@dataclass(frozen=True)
+class DicomHeaders:
+    """Whole headers of the files of a series, written anew: nothing in them is foreign bytes."""
+
+    array: np.ndarray
+    """(byte,) uint8: DICOM files without pixels and private fields, one behind the other."""
+    ends: tuple[int, ...]
+    """Where each ends."""
 
 
 @dataclass(frozen=True)

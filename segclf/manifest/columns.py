@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from segclf.core.catalog import unknown_name
 from segclf.core.config import Recipe
 from segclf.core.errors import ConfigError, DataError
+from segclf.core.pixel_values import finding_values
 
 SINGLE = (
     "case_id",
@@ -161,7 +162,8 @@ def _findings(headers: Sequence[str], parts: dict[Part, str], recipe: Recipe) ->
     if recipe.mask_class:
         return ()
     if recipe.mask_values:
-        return tuple(dict.fromkeys(name for _, name in sorted(recipe.mask_values.items())))
+        named = finding_values(recipe.mask_values)
+        return tuple(dict.fromkeys(name for _, name in sorted(named.items())))
     found = [
         (headers.index(header), suffix)
         for (role, suffix), header in parts.items()

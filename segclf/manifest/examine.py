@@ -10,6 +10,7 @@ import numpy as np
 
 from segclf.core.config import Recipe
 from segclf.core.errors import CaseError
+from segclf.core.pixel_values import finding_values, known_values
 from segclf.core.records import Case, MaskKind, MaskSource, MaskState
 from segclf.io import (
     Picture,
@@ -79,6 +80,8 @@ def examine(job: Job, recipe: Recipe, findings: Sequence[str]) -> Examined:
     values = Counter[int]()
     for mask in read.values():
         values.update(_value_counts(mask))
+    for value in {*recipe.mask_values} - {*finding_values(recipe.mask_values)}:
+        values.pop(value, None)
     return Examined(
         problems=tuple(notes.problems),
         shape=None if image is None else image.array.shape,
@@ -173,9 +176,10 @@ def _check_values(
     for path, mask in masks.items():
         if mask is None:
             continue
-        present = {0, *_value_counts(mask)}
+        present = {int(value) for value in np.unique(mask)}
         if path in mapped:
-            is_fine, expected = present <= {0, *recipe.mask_values}, "the values of mask_values"
+            known = known_values(recipe.mask_values)
+            is_fine, expected = present <= known, "the values of mask_values"
         elif path in kinds and kinds[path].kind is MaskKind.UNCERTAIN:
             is_fine, expected = present <= {0, 1, 2}, "0 background, 1 foreground, 2 not known"
         else:
@@ -184,8 +188,8 @@ def _check_values(
             shown = ", ".join(map(str, sorted(present)[:8])) + (", …" if len(present) > 8 else "")
             notes.add(
                 "mask", "mask_values", f"{path.name} holds the values {shown}.", expected,
-                "name each value in the recipe, such as mask_values: {1: lesion}, or threshold "
-                "the mask",
+                "name each value in the recipe, such as mask_values: {1: lesion} (and another "
+                "background than 0, -1: background), or threshold the mask",
             )  # fmt: skip
 
 

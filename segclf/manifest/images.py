@@ -3,39 +3,54 @@
 import csv
 import io
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from segclf.core.errors import CaseError, DataError
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.core.runs import shown
-from segclf.io import DICOM_SUFFIXES, FORMATS, OF_FILE, confine, identify, stem_of, suffix_of
-from segclf.io.guard import DECODE_LIMIT_S, time_limit
+from segclf.io import (
+    DICOM_SUFFIXES,
+    FORMATS,
+    OF_FILE,
+    confine,
+    identify,
+    probe,
+    stem_of,
+    suffix_of,
+)
+from segclf.io.guard import default_limit
 
+CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+"""The name of a file that holds a channel of a case, as nnU-Net names it."""
 ALONE = "alone"
 """In the place of a series: a file of several frames, which is a volume by itself."""
 
 
-def image_cases(folder: Path, n_findings: int, *, spatial_dims: int = 2) -> list[Case]:
+def image_cases(
+    folder: Path, n_findings: int, *, spatial_dims: int = 2, n_channels: int | None = None
+) -> list[Case]:
     """A case for each image in a folder and the folders below, by path; nothing is known of it.
 
     Args:
         folder: As `image_paths` searches it.
         n_findings: Findings of the run.
         spatial_dims: With 3, the DICOM files of a series are one volume.
+        n_channels: Of an image of the run, where that is known; see `channel_paths`.
 
     Raises:
-        DataError: As `image_paths`, or an image is a link that leaves the folder.
+        DataError: As `channel_paths`, or an image is a link that leaves the folder.
     """
     return [
         Case(
             case_id=case_id,
-            images=(_inside(folder, text),),
+            images=tuple(_inside(folder, text) for text in texts),
             masks=(MaskSource(MaskState.UNKNOWN),) * n_findings,
             labels=(float("nan"),) * n_findings,
             patient_id=case_id,
         )
-        for case_id, text in image_paths(folder, spatial_dims).items()
+        for case_id, texts in channel_paths(folder, spatial_dims, n_channels).items()
     ]
 
 
@@ -48,20 +63,79 @@ def _inside(folder: Path, text: str) -> Path:
         ) from None
 
 
-def folder_table(folder: Path, spatial_dims: int) -> bytes:
-    """The images of a folder as the CSV of a manifest: `case_id` and `image`.
+def folder_table(folder: Path, spatial_dims: int, n_channels: int | None = None) -> bytes:
+    """The images of a folder as the CSV of a manifest: `case_id` and `image`, or one per channel.
 
     Raises:
-        DataError: As `image_paths`.
+        DataError: As `channel_paths`.
     """
+    paths = channel_paths(folder, spatial_dims, n_channels)
+    n_files = max(map(len, paths.values()))
+    names = ["image"] if n_files == 1 else [f"image_{k:04d}" for k in range(n_files)]
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["case_id", "image"])
-    writer.writerows(image_paths(folder, spatial_dims).items())
+    writer.writerow(["case_id", *names])
+    writer.writerows([case_id, *texts] for case_id, texts in paths.items())
     return text.getvalue().encode()
 
 
-@time_limit(DECODE_LIMIT_S)
+@default_limit()
+def channel_paths(
+    folder: Path, spatial_dims: int, n_channels: int | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Case id to the files of its channels.
+
+    A file is a case, as in `image_paths`, unless the run needs more channels than a file has: then
+    `CASE_0000`, `CASE_0001` and so on, the names of nnU-Net, are the channels of CASE.
+
+    Args:
+        folder: As `image_paths`.
+        spatial_dims: As `image_paths`.
+        n_channels: What the run needs; None leaves each file a case.
+
+    Raises:
+        DataError: As `image_paths`; the names do not say which files belong together, or a case
+            lacks a channel.
+    """
+    paths = image_paths(folder, spatial_dims)
+    n_own = None if n_channels is None else _channels_of_a_file(folder, paths.values())
+    if n_channels is None or n_own is None or n_own >= n_channels:
+        return {case_id: (text,) for case_id, text in paths.items()}
+    found = {case_id: CHANNEL.fullmatch(case_id) for case_id in paths}
+    groups: dict[str, dict[int, str]] = {}
+    for case_id, match in found.items():
+        if match is not None:
+            groups.setdefault(match["case"], {})[int(match["channel"])] = paths[case_id]
+    wanted = [*range(n_channels // n_own)]
+    unnamed = [case_id for case_id, match in found.items() if match is None]
+    partial = [case for case, files in groups.items() if sorted(files) != wanted]
+    if not unnamed and not partial:
+        return {case: tuple(files[k] for k in wanted) for case, files in groups.items()}
+    wrong = (
+        f"the name {unnamed[0]!r}, which does not say of which case and channel it is"
+        if unnamed
+        else f"the channels {[f'{k:04d}' for k in sorted(groups[partial[0]])]} of {partial[0]!r}"
+    )
+    raise DataError(
+        f"the folder has {wrong}; the run needs {n_channels} channels, and a file has {n_own}.",
+        where=shown(folder),
+        expected="for each case CASE_0000, CASE_0001 and so on, as nnU-Net names channels: "
+        f"{len(wanted)} files",
+        fix="name the files so, or give a manifest with a column per channel (image_NAME)",
+    )
+
+
+def _channels_of_a_file(folder: Path, texts: Iterable[str]) -> int | None:
+    """Channels of the first file whose header can be read."""
+    for text in texts:
+        try:
+            return probe(confine(text, [folder])).shape[0]
+        except CaseError:
+            continue
+    return None
+
+
+@default_limit()
 def image_paths(folder: Path, spatial_dims: int) -> dict[str, str]:
     """Case id to the path of an image in `folder`, sorted; the id is the path without its suffix.
 
@@ -154,7 +228,7 @@ def _series(file: Path, *, is_named: bool) -> str | None:
         return ""
     if found.kind == "none":
         return "" if is_named else None
-    if found.kind == "other":
+    if found.kind != "image":
         return None
     return ALONE if found.n_frames > 1 else found.series
 

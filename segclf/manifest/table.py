@@ -10,8 +10,10 @@ import pandas as pd
 
 from segclf.core.config import Recipe
 from segclf.core.errors import ConfigError, DataError
+from segclf.core.pixel_values import check_mask_values
 from segclf.core.records import Case
 from segclf.io import stem_of
+from segclf.io.guard import time_limit
 from segclf.manifest.cells import Column, parse_counts, parse_ids, parse_spacings
 from segclf.manifest.columns import Layout, missing_column, near, resolve_columns
 from segclf.manifest.frame import parsed_frame
@@ -32,6 +34,7 @@ def read_manifest(
     strict: bool = True,
     need_truth: bool = True,
     slice_notes: Path | None = None,
+    n_channels: int | None = None,
 ) -> CaseTable:
     """The cases of the recipe's manifest, every row checked and every path resolved.
 
@@ -48,24 +51,29 @@ def read_manifest(
         need_truth: False accepts a manifest without the mask, label and class columns that the
             recipe maps, as for new cases.
         slice_notes: JSON file that keeps what slices there are, so that masks are read once.
+        n_channels: Of a folder of images: what a case of the run has, see `channel_paths`.
 
     Raises:
         DataError: The table cannot be used, or (if strict) a row has a problem; the message
             names the first and the number of others.
         ConfigError: The recipe names columns, findings or variables that are not there.
     """
-    table = _read_rows(of_rows(recipe), base, side_tables, strict=strict, need_truth=need_truth)
+    with time_limit(recipe.image.decode_limit_s):
+        table = _read_rows(
+            of_rows(recipe), base, side_tables, n_channels, strict=strict, need_truth=need_truth
+        )
     return in_slices(table, recipe, slice_notes)
 
 
 def _read_rows(
-    recipe: Recipe, base: Path, side_tables: Sequence[Path], *, strict: bool, need_truth: bool
-) -> CaseTable:
+    recipe: Recipe, base: Path, side_tables: Sequence[Path], n_channels: int | None, *,
+    strict: bool, need_truth: bool,
+) -> CaseTable:  # fmt: skip
     path = _manifest_path(recipe, base)
     side_tables = [*named_side_tables(recipe, path, base), *side_tables]
     contents = [read_bytes(each) for each in side_tables]
     if path.is_dir():
-        contents.insert(0, folder_table(path, recipe.image.spatial_dims))
+        contents.insert(0, folder_table(path, recipe.image.spatial_dims, n_channels))
         recipe = recipe.model_copy(update={"columns": {}})  # the headers are ours
     else:
         contents.insert(0, read_bytes(path))
@@ -149,13 +157,7 @@ def _with_findings(
     layout: Layout, categories: list[str] | None, recipe: Recipe, problems: list[Problem]
 ) -> Layout:
     """The layout with its findings settled and the recipe's names compared with the data."""
-    if 0 in recipe.mask_values:
-        raise ConfigError(
-            "mask_values names the value 0.",
-            where=f"mask_values = {{0: {recipe.mask_values[0]}}}",
-            expected="values above 0; 0 is background",
-            fix="remove this entry",
-        )
+    check_mask_values(recipe.mask_values, recipe.findings or ())
     if categories is not None:
         present = sorted({*categories} - {""})
         found = tuple(name for name in present if name not in recipe.mask_class_empty)

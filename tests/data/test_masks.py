@@ -4,11 +4,13 @@ import nibabel
 import numpy as np
 import pytest
 
+from segclf.core.config import make_recipe
 from segclf.core.errors import CaseError
 from segclf.core.records import Case, MaskSource, MaskState
 from segclf.data import read_case, read_truth
 from segclf.data.masks import finding_planes
 from segclf.io import Grid
+from segclf.manifest import check_manifest, read_manifest
 from segclf.predict.feed import read_ahead
 from segclf.study.advise.look import area_shares
 
@@ -48,9 +50,9 @@ def test_a_mask_that_is_not_binary_is_refused_with_its_values(write_case):
 
 def test_a_value_that_the_recipe_does_not_name_is_refused(write_case):
     case = write_case("a", IMAGE, masks=(MAP,), values=((1,),))
-    assert finding_planes(case, Grid((2, 3)), named=(1, 2))[0].sum() == 1
+    assert finding_planes(case, Grid((2, 3)), named=(0, 1, 2))[0].sum() == 1
     with pytest.raises(CaseError, match=r"only the named values \[0, 1\]"):
-        finding_planes(case, Grid((2, 3)), named=(1,))
+        finding_planes(case, Grid((2, 3)), named=(0, 1))
 
 
 def test_a_mask_of_another_shape_is_refused_with_both_shapes(write_case):
@@ -123,3 +125,54 @@ def test_a_mask_in_another_place_is_set_aside_unless_it_is_allowed(
     else:
         with pytest.raises(CaseError, match="shape"):
             read_case(allowed, settings)
+
+
+LOW, HIGH = -32768, 32767
+
+
+def signed_case(folder, values, mask_values):
+    """A table of one case whose mask holds these values."""
+    np.savez(folder / "i.npz", array=np.arange(6.0).reshape(2, 3))
+    np.savez(folder / "m.npz", array=np.array(values, np.int16))
+    (folder / "manifest.csv").write_text("case_id,image,mask\na,i.npz,m.npz\n")
+    settings = {"manifest": "manifest.csv", "mask_values": mask_values}
+    recipe = make_recipe(settings, where="test")
+    return read_manifest(recipe, base=folder), recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "mask_values"),
+    [
+        ([[LOW, HIGH, LOW], [HIGH, LOW, LOW]], {LOW: "background", HIGH: "lesion"}),
+        ([[255, 0, 255], [0, 255, 255]], {255: "background", 0: "lesion"}),
+        ([[0, 1, 0], [1, 0, 0]], {0: "background", 1: "lesion"}),
+    ],
+)
+def test_a_background_that_is_named_may_have_any_value(tmp_path, values, mask_values):
+    table, recipe = signed_case(tmp_path, values, mask_values)
+    by_hand = [[0, 1, 0], [1, 0, 0]]
+    assert table.findings == ("lesion",)
+    report = check_manifest(table, workers=1)
+    assert report.n_errors == 0
+    assert report.summary["findings"]["lesion"]["area_fraction"]["max"] == pytest.approx(2 / 6)
+    (truth,) = read_truth(table.cases[0], (2, 3))
+    np.testing.assert_array_equal(truth, by_hand)
+    np.testing.assert_array_equal(read_case(table.cases[0], recipe).target[0], by_hand)
+
+
+@pytest.mark.parametrize(
+    ("values", "mask_values", "shown"),
+    [
+        ([[LOW, HIGH, LOW], [HIGH, LOW, LOW]], {HIGH: "lesion"}, "-32768, 32767"),
+        ([[LOW, HIGH, 0], [HIGH, LOW, LOW]], {LOW: "background", HIGH: "lesion"}, "-32768, 0, 32"),
+        ([[LOW, HIGH, LOW], [HIGH, LOW, LOW]], {}, "-32768, 32767"),
+    ],
+)
+def test_values_beside_a_named_background_have_to_be_named(tmp_path, values, mask_values, shown):
+    table, recipe = signed_case(tmp_path, values, mask_values)
+    (problem,) = [p for p in check_manifest(table, workers=1).problems if p.severity == "error"]
+    assert problem.reason == "mask_values"
+    assert f"holds the values {shown}" in problem.wrong
+    assert "-1: background" in problem.fix
+    with pytest.raises(CaseError, match=f"holds the values {shown}"):
+        read_case(table.cases[0], recipe)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import highdicom as hd
@@ -24,6 +25,7 @@ from segclf.export.dicom import DicomWriter
 from segclf.export.records import Job, Prediction, Score
 from segclf.export.source import find_source, quiet, read_source
 from segclf.io import grid_of, placed_on, probe, read_image, read_mask
+from segclf.io.guard import time_limit
 
 NAN = float("nan")
 
@@ -137,6 +139,29 @@ def test_series_that_changed_are_refused(series):
     with pytest.raises(CaseError, match="do not lie in one place"):
         read_source(moved, header)
     assert read_source(whole, header).n_slices == 9
+
+
+def test_headers_of_a_series_are_parsed_where_files_are_decoded(series, monkeypatch):
+    whole, parse = series("whole"), pydicom.dcmread
+    with time_limit(60):
+        header = probe(whole)
+
+        def only_own(file, **options):
+            assert isinstance(file, BytesIO), "foreign bytes in the calling process"
+            return parse(file, **options)
+
+        monkeypatch.setattr(pydicom, "dcmread", only_own)
+        source = read_source(whole, header)
+    monkeypatch.undo()
+    for own in source.datasets:
+        (found,) = [
+            each
+            for each in map(parse, whole.iterdir())
+            if each.SOPInstanceUID == own.SOPInstanceUID
+        ]
+        for field in found:
+            if not field.tag.is_private and field.keyword != "PixelData":
+                assert own[field.tag].value == field.value, field.keyword
 
 
 def test_slices_without_identifiers_or_of_two_patients_are_refused(series):

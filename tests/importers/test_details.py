@@ -20,7 +20,7 @@ from segclf.experiment import new_experiment
 from segclf.importers import IMPORTERS, Options, import_data
 from segclf.io import read_image, read_mask
 from segclf.manifest import read_manifest
-from segclf.other import other_table
+from segclf.other import new_cases, other_table
 
 RLE_SIDE = 32
 
@@ -496,3 +496,58 @@ def test_new_images_of_a_set_that_lies_elsewhere_are_found(tree, tmp_path, monke
     moved = source / "other.csv"
     shutil.copy(tmp_path / "here" / "manifest_new.csv", moved)
     assert len(other_table(exp, moved).cases) == 1  # here its own folder is the data root
+
+
+@pytest.fixture
+def two_channels(tree, tmp_path, monkeypatch):
+    """A run of cases with two channels, and the images of two more as nnU-Net names them."""
+    source = tree("nnunet")
+    import_data("nnunet", source, tmp_path / "here" / "manifest.csv")
+    monkeypatch.chdir(tmp_path)
+    for name in ("prostate_91_0000.nii.gz", "prostate_91_0001.nii.gz"):
+        shutil.copy(source / "imagesTs" / name.replace("91", "90"), source / "imagesTs" / name)
+    return new_experiment(tmp_path / "here" / "manifest.yaml", None, None, ()), source
+
+
+def test_channels_of_nnunets_names_are_one_case_where_the_run_needs_several(two_channels):
+    exp, source = two_channels
+    cases = other_table(exp, source / "imagesTs").cases
+    names = [(case.case_id, [path.name for path in case.images]) for case in cases]
+    assert names == [
+        (case, [f"{case}_0000.nii.gz", f"{case}_0001.nii.gz"])
+        for case in ("prostate_90", "prostate_91")
+    ]
+    assert [case.images for case in new_cases(exp, source / "imagesTs")] == [
+        case.images for case in cases
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("prostate_91_0001.nii.gz", None, r"channels \['0000'\] of 'prostate_91'"),
+        ("prostate_91_0001.nii.gz", "prostate_91_0002.nii.gz", r"channels \['0000', '0002'\]"),
+        ("prostate_91_0001.nii.gz", "adc.nii.gz", "name 'adc', which does not say"),
+    ],
+)
+def test_channels_that_are_missing_or_not_named_are_said(two_channels, old, new, says):
+    exp, source = two_channels
+    folder = source / "imagesTs"
+    if new is None:
+        (folder / old).unlink()
+    else:
+        (folder / old).rename(folder / new)
+    with pytest.raises(DataError, match=says) as caught:
+        other_table(exp, folder)
+    assert "image_NAME" in caught.value.fix
+
+
+def test_a_file_with_all_channels_is_a_case_whatever_its_name_ends_in(two_channels):
+    exp, source = two_channels
+    folder = source / "four"
+    folder.mkdir()
+    for k in range(2):
+        both = np.zeros((4, 4, 4, 2), np.float32)
+        nib.save(nib.Nifti1Image(both, np.eye(4)), folder / f"scan_{k:04d}.nii.gz")
+    cases = other_table(exp, folder).cases
+    assert [case.case_id for case in cases] == ["scan_0000", "scan_0001"]

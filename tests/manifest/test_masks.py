@@ -45,6 +45,12 @@ def test_a_finding_without_a_pixel_value_is_suggested_the_near_one(data):
 def test_the_value_0_is_background(data):
     with pytest.raises(ConfigError, match="names the value 0"):
         data.read("image,mask\na.png,a_mask.png", mask_values={0: "air", 1: "lesion"})
+    for settings in (
+        {"mask_values": {0: "background"}},
+        {"findings": ["background"], "mask_values": {1: "background", 2: "lesion"}},
+    ):
+        with pytest.raises(ConfigError, match="that of pixels of no finding"):
+            data.read("image,mask\na.png,a_mask.png", **settings)
 
 
 def test_each_finding_has_its_own_mask_and_free_empty_masks(data):

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from segclf.core.errors import CaseError
+from segclf.core.pixel_values import known_values
 from segclf.core.records import Case
 from segclf.io import (
     Header,
@@ -26,7 +27,7 @@ from segclf.io import (
     suffix_of,
     turn_like,
 )
-from segclf.io.guard import DECODE_LIMIT_S, time_limit
+from segclf.io.guard import default_limit
 from segclf.summarize.maps.find import CaseFiles
 
 Hold = Literal["auto", "probability", "labels"]
@@ -56,7 +57,7 @@ class CaseMaps:
     spacing_mm: tuple[float, ...] | None
 
 
-@time_limit(DECODE_LIMIT_S)
+@default_limit()
 def read_maps(folder: Path, files: CaseFiles, case: Case, meaning: Meaning) -> CaseMaps:
     """The maps of one case, checked against the size of its image.
 
@@ -217,7 +218,7 @@ def label_planes(path: Path, mask: Picture, meaning: Meaning) -> list[np.ndarray
     values = mask.array
     present = {int(value) for value in np.unique(values)}
     if meaning.mask_values:
-        known = {0, *meaning.mask_values}
+        known = known_values(meaning.mask_values)
         expected = f"only the named values {sorted(known)}"
     else:
         known = {0, 1} if present <= {0, 1} else {0, 255}

@@ -25,7 +25,7 @@ from segclf.core.statstable import (
     write_identity,
     write_part,
 )
-from segclf.io.guard import reading_pool
+from segclf.io.guard import DECODE_LIMIT_S, reading_pool, time_limit
 from segclf.summarize.maps.find import CaseFiles
 from segclf.summarize.maps.read import CaseMaps, Meaning, read_maps
 from segclf.summarize.maps.statistics import as_probability, map_statistics
@@ -43,6 +43,8 @@ class Measure:
     meaning: Meaning
     component_t: float
     plugins: tuple[str, ...] = ()
+    decode_limit_s: float | None = DECODE_LIMIT_S
+    """Time for one file, `image.decode_limit_s`; no part of what is measured."""
 
 
 def stream_maps(
@@ -136,7 +138,8 @@ def _measured(
 
 def _rows(maps: Path, files: CaseFiles, case: Case, measure: Measure) -> list[dict[str, Any]]:
     try:
-        found = read_maps(maps, files, case, measure.meaning)
+        with time_limit(measure.decode_limit_s):
+            found = read_maps(maps, files, case, measure.meaning)
         return [
             _row(case, finding, plane, found, measure)
             for finding, plane in zip(measure.meaning.findings, found.planes, strict=True)
