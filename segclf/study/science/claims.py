@@ -146,7 +146,7 @@ def _what(claim: Claim) -> str:
     metric = METRICS[claim.metric].name
     of = f" in {claim.group}" if claim.group else ""
     if claim.kind == "factor":
-        return f"{arm} reaches the {metric}{of} of {other} with fewer by a factor of"
+        return f"{arm} reaches the {metric}{of} of {other} with fewer images, by a factor of"
     return f"{metric}{of} of {arm}, relative to that of {other}, is higher by"
 
 

@@ -58,7 +58,7 @@ def _claimed(entry: Row) -> Iterator[str]:
 def _goal(claim: Claim) -> str:
     metric = METRICS[claim.metric].name
     if claim.kind == "factor":
-        return f"the same {metric} with fewer by a factor of at least {claim.goal:g}"
+        return f"the same {metric} with fewer images, by a factor of at least {claim.goal:g}"
     return f"{metric} higher by at least {claim.goal:g} %, with an interval that excludes 0"
 
 
