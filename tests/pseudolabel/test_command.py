@@ -44,7 +44,7 @@ def test_the_command_that_it_names_trains_on_its_masks_with_the_same_split(exp):
     pseudo = {case.case_id for case in trained.table.cases if case.masks[0].is_pseudo}
     side = pd.read_csv(exp.run.path / "pseudolabel/own-boosted/side.csv", dtype=str)
     assert pseudo == set(side.loc[side["mask_source_lesion"] == "pseudo", "case_id"])
-    assert len(pseudo) > 3
+    assert len(pseudo) > 1
     sums = {
         json.loads((one.run.path / "segment/model.json").read_text())["sha256"]
         for one in (exp, trained)
