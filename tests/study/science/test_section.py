@@ -82,8 +82,8 @@ def test_the_claim_stands_first_and_the_answer_in_figures(entry):
     assert "**Claimed** (Hooper et al. 2023, abstract, in short): up to" in text
     assert (
         "- Label efficiency: not confirmed: segmentation reaches the AUROC of classifier with "
-        "fewer images, by a factor of at least 2 (95 % interval 1.4 to beyond what was measured) over 2 "
-        "trainings; the goal is 10, which is not reached." in text
+        "fewer images, by a factor of at least 2 (95 % interval 1.4 to beyond what was measured) "
+        "over 2 trainings; the goal is 10, which is not reached." in text
     )
     assert "- Label efficiency, regime faded: not run." in text
 
