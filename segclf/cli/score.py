@@ -93,8 +93,7 @@ def summarize(
         opt.refuse(of_maps, "--maps", "are for maps made elsewhere", "add --maps FOLDER")
     else:
         of_run = {} if run is None else {"--config": config, "--manifest": manifest, "--out": out}
-        what, fix = "say what the run settles", "leave --run out, or the other options"
-        opt.refuse(of_run, "--maps with --run", what, fix)
+        opt.refuse(of_run, "--maps with --run", "say what the run settles", "leave --run out")
         options = {"config": config, "manifest": manifest, "overrides": overrides, "t": t}
         options |= {"tau": tau, "out": out, "method": name}
         _summarize_maps(maps, rule, run, maps_hold, as_json, **options)
