@@ -20,6 +20,7 @@ AFTER_INTERRUPT = {
     "init": "remove what it wrote and run it again",
     "predict": "the same command continues",
     "pseudo-label": "the same command continues",
+    "study": "the same command continues",
     "summarize": "the same command continues",
     "train-clf": "--resume continues",
     "train-seg": "--resume continues",

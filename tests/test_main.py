@@ -69,3 +69,4 @@ def test_sigterm_says_the_same_and_has_its_own_code(command):
 
 def test_a_trained_rule_continues_its_fit():
     assert _interrupted(["summarize", "--rule", "fc"]) == "interrupted; the same command continues"
+    assert _interrupted(["study", "shortcut"]) == "interrupted; the same command continues"
