@@ -22,6 +22,8 @@ def with_side_table(exp, folder):
 
 
 def test_pseudo_masks_are_masks_of_a_network_and_everything_else_stays(exp):
+    settings = exp.recipe.pseudolabel.model_copy(update={"min_confidence": 0.5})
+    exp = replace(exp, recipe=exp.recipe.model_copy(update={"pseudolabel": settings}))
     folder = make_pseudo_masks(exp, filter_name="boosted")
     cases, lines = with_side_table(exp, folder)
     n_pseudo = 0
@@ -36,7 +38,7 @@ def test_pseudo_masks_are_masks_of_a_network_and_everything_else_stays(exp):
             assert (mask.state, mask.path) == (before.masks[0].state, before.masks[0].path)
             assert not mask.is_pseudo
             assert mask.state == KNOWN.get(line["action"], mask.state)
-    assert n_pseudo > 1
+    assert n_pseudo > 3
 
 
 def test_uncertain_pixels_are_nan_in_the_target_of_the_next_training(exp):
