@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from segclf.core.text import counted
 from segclf.pseudolabel.decide import Job
 from segclf.pseudolabel.ledger import (
     RECORD_FILE,
@@ -16,6 +17,7 @@ from segclf.pseudolabel.ledger import (
 )
 from segclf.pseudolabel.parts import sweep, write_quarantine
 from segclf.pseudolabel.plan import ASIDE, Plan, Row
+from segclf.pseudolabel.predicted import DROPPED
 
 
 def finish(
@@ -61,3 +63,23 @@ def finish(
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     write_if_new(job.folder / RECORD_FILE, text)
     return record
+
+
+def background_only(predicted: Sequence[Row]) -> list[str]:
+    """A warning for each finding whose pseudo-masks are all without a pixel of it.
+
+    Masks that a label made empty are right to be so and do not count.
+
+    Args:
+        predicted: Ledger lines of the predicted cases.
+    """
+    masks: dict[str, list[int]] = {}
+    for row in predicted:
+        if row.get("mask_source") == "pseudo" and row["action"] != DROPPED:
+            masks.setdefault(row["finding"], []).append(row["mask_px"])
+    return [
+        f"none of the {counted(len(px), 'pseudo-mask')} of {finding} has a pixel of it: a network "
+        "learns background from them. Train the segmenter longer, or look at t in record.json"
+        for finding, px in masks.items()
+        if not any(px)
+    ]

@@ -18,7 +18,7 @@ from segclf.predict.feed import Quarantined, Ready, set_aside
 from segclf.predict.identity import identity_of
 from segclf.pseudolabel.cuts import fitted_cuts
 from segclf.pseudolabel.decide import Job, as_predicted, decide_case
-from segclf.pseudolabel.finish import finish
+from segclf.pseudolabel.finish import background_only, finish
 from segclf.pseudolabel.parts import claim, part_hash, read_part, write_part
 from segclf.pseudolabel.plan import ASIDE, Plan, Row, line, make_plan
 from segclf.pseudolabel.predicted import Cut
@@ -94,6 +94,9 @@ def make_pseudo_masks(
     records, n_made = maker.make_parts()
     rows = [row for record in records for row in record["rows"]]
     finish(maker.job, plan, rows, records, identity=maker.identity, cuts=told)
+    if on_event is not None:
+        for text in background_only(rows):
+            on_event({"kind": "message", "message": text})
     if n_made:
         note_stage(exp, f"{STAGE}/{name}")
     elif on_event is not None:

@@ -17,6 +17,7 @@ from segclf.experiment import open_experiment
 from segclf.manifest import cases_of
 from segclf.predict import predict_maps
 from segclf.pseudolabel import FILTERS, make, make_pseudo_masks
+from segclf.pseudolabel.finish import background_only
 
 
 def table_of(path):
@@ -375,3 +376,28 @@ def test_an_unknown_filter_names_near_ones(exp):
 def test_a_fold_that_is_not_there_is_refused(exp):
     with pytest.raises(UsageError, match="there is no fold 1"):
         make_pseudo_masks(exp, filter_name="none", fold=1)
+
+
+def test_pseudo_masks_without_a_single_pixel_are_warned_of():
+    def row(finding, px, action="kept", source="pseudo"):
+        return {"finding": finding, "action": action, "mask_source": source, "mask_px": px}
+
+    empty = [row("tumour", 0), row("tumour", 0), row("tumour", 7, source="empty-by-label")]
+    unknown = [row("tumour", 5, action="dropped")]  # a mask of unknown pixels
+    told = background_only([*empty, *unknown, row("cyst", 0), row("cyst", 1)])
+    assert told == [
+        "none of the 2 pseudo-masks of tumour has a pixel of it: a network learns background from "
+        "them. Train the segmenter longer, or look at t in record.json"
+    ]
+    assert background_only([]) == []
+
+
+def test_the_warning_is_told_where_t_is_above_every_probability(exp):
+    make_pseudo_masks(exp, filter_name="none", on_event=(events := []).append)
+    assert not [event for event in events if "none of the" in event.get("message", "")]
+    change_fit(exp, t=1.0)
+    shutil.rmtree(exp.run.stage("pseudolabel"))
+    make_pseudo_masks(exp, filter_name="none", on_event=events.append)
+    warned = [event["message"] for event in events if "none of the" in event.get("message", "")]
+    assert len(warned) == 1
+    assert "has a pixel of it" in warned[0]
