@@ -34,32 +34,25 @@ def first_cases(
     split: pd.DataFrame,
     n_train: int,
     *,
-    seed: int,
-    number: int = 0,
-    fold: int | None = None,
-    finding: str | None = None,
+    draw: Draw,
 ) -> Selection:
     """About `n_train` training cases of whole patients, and the same share of validation cases.
 
     Patients stand in a row in which those with and without a positive case are spread evenly, so
     every beginning has nearly the class mix of the pool; two of each class lead. Each part takes
     the beginning whose number of cases is nearest to what is asked, so a smaller level is inside a
-    larger one of the same `seed` and `number`.
+    larger one of the same `draw`.
 
     Args:
         table: All cases.
         split: From `make_split`.
         n_train: Training cases.
-        seed: Of the recipe.
-        number: Which of several subsets.
-        fold: The fold whose parts are meant, with folds.
-        finding: Whose label; None is the first one.
+        draw: Which of many subsets.
 
     Raises:
         PoolError: There are fewer training cases, too few for two patients of each class, or the
             training or validation part has fewer than two of these.
     """
-    draw = Draw(seed, number, fold, finding)
     k = draw.finding_of(table)
     pools = {part: known_cases(table, split, part, draw) for part in ("train", "val")}
     share = n_train / len(pools["train"]) if pools["train"] else math.inf
@@ -77,10 +70,7 @@ def with_prevalence(
     prevalence: float,
     n_train: int,
     *,
-    seed: int,
-    number: int = 0,
-    fold: int | None = None,
-    finding: str | None = None,
+    draw: Draw,
 ) -> Selection:
     """`n_train` training cases of which the share `prevalence` is positive.
 
@@ -94,16 +84,12 @@ def with_prevalence(
         split: From `make_split`.
         prevalence: Above 0 and below 1.
         n_train: Training cases.
-        seed: Of the recipe.
-        number: Which of several subsets.
-        fold: The fold whose parts are meant, with folds.
-        finding: Whose label; None is the first one.
+        draw: Which of many subsets.
 
     Raises:
         PoolError: The pool has too few cases of a class, or two patients of each cannot be had.
     """
     _check_share("prevalence", prevalence, ends=False)
-    draw = Draw(seed, number, fold, finding)
     return mixed(table, split, Mix(prevalence), n_train, draw)
 
 
@@ -115,10 +101,7 @@ def with_group_share(
     share: float,
     n_train: int,
     *,
-    seed: int,
-    number: int = 0,
-    fold: int | None = None,
-    finding: str | None = None,
+    draw: Draw,
 ) -> Selection:
     """`n_train` training cases of which a share is of one group; validation likewise.
 
@@ -134,17 +117,13 @@ def with_group_share(
         value: Of the group; see `feature_of`.
         share: From 0 to 1.
         n_train: Training cases.
-        seed: Of the recipe.
-        number: Which of several subsets.
-        fold: The fold whose parts are meant, with folds.
-        finding: Whose label; None is the first one.
+        draw: Which of many subsets.
 
     Raises:
         PoolError: The pool has too few cases of a kind, or two patients of each class cannot be
             had.
     """
     _check_share("share", share, ends=True)
-    draw = Draw(seed, number, fold, finding)
     k, present = draw.finding_of(table), feature_of(table, column, value)
     pool = known_cases(table, split, "train", draw)
     of_all = any(case.case_id in present for case in pool if case.labels[k] == 0)
@@ -162,10 +141,7 @@ def with_target_size(
     hi: float,
     n_train: int,
     *,
-    seed: int,
-    number: int = 0,
-    fold: int | None = None,
-    finding: str | None = None,
+    draw: Draw,
     prevalence: float | None = None,
 ) -> Selection:
     """`n_train` training cases whose positives have a target area in a bin; so have all others.
@@ -180,10 +156,7 @@ def with_target_size(
         lo: Smallest area of the bin.
         hi: The area that the bin ends below.
         n_train: Training cases.
-        seed: Of the recipe.
-        number: Which of several subsets.
-        fold: The fold whose parts are meant, with folds.
-        finding: Whose label; None is the first one.
+        draw: Which of many subsets.
         prevalence: Of training and validation; None is that of the whole training pool.
 
     Raises:
@@ -198,7 +171,6 @@ def with_target_size(
         )
     if prevalence is not None:
         _check_share("prevalence", prevalence, ends=False)
-    draw = Draw(seed, number, fold, finding)
     k = draw.finding_of(table)
     present = {i: lo <= area < hi for i, area in areas.items() if not math.isnan(area)}
     pool = known_cases(table, split, "train", draw)

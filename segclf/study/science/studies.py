@@ -13,6 +13,7 @@ from segclf.study.science.cells import Arm
 from segclf.study.science.claims import CLAIMS
 from segclf.study.science.minutes import minutes_to_cases
 from segclf.study.science.plan import Level, Regime, Select, Study
+from segclf.study.science.pool import Draw
 from segclf.study.science.select import first_cases, with_group_share, with_prevalence
 from segclf.study.science.source import Pool
 from segclf.study.science.trap import with_shortcut
@@ -51,17 +52,15 @@ RULES = (
 
 def sized(n_train: int) -> Select:
     """The first `n_train` training cases."""
-    return lambda pool, number, fold: first_cases(
-        pool.table, pool.split, n_train, seed=pool.recipe.seed, number=number, fold=fold
-    )
+    return chosen(first_cases, n_train)
 
 
 def chosen(select: Callable[..., Any], *args: Any, **kwargs: Any) -> Select:  # noqa: ANN401
     """A function of `select.py` as a level uses it."""
 
     def choose(pool: Pool, number: int, fold: int | None) -> Any:  # noqa: ANN401
-        place = {"seed": pool.recipe.seed, "number": number, "fold": fold}
-        return select(pool.table, pool.split, *args, **kwargs, **place)
+        draw = Draw(pool.recipe.seed, number, fold)
+        return select(pool.table, pool.split, *args, draw=draw, **kwargs)
 
     return choose
 

@@ -38,10 +38,7 @@ def with_shortcut(
     n_train: int | None = None,
     *,
     rhos: Sequence[float],
-    seed: int,
-    number: int = 0,
-    fold: int | None = None,
-    finding: str | None = None,
+    draw: Draw,
 ) -> Selection:
     """Cases among which P(shortcut present = label) is `rho`, and 1 - `rho` in the test part.
 
@@ -63,10 +60,7 @@ def with_shortcut(
         rho: From 0 to 1; one of `rhos`.
         n_train: Training cases; None is as many as all levels can have.
         rhos: All levels of the study.
-        seed: Of the recipe.
-        number: Which of several subsets.
-        fold: The fold whose parts are meant, with folds.
-        finding: Whose label; None is the first one.
+        draw: Which of many subsets.
 
     Raises:
         PoolError: A cell of a part is too small, or two patients of each class cannot be had.
@@ -79,7 +73,6 @@ def with_shortcut(
             expected="one of the levels, all from 0 to 1",
             fix="name every rho of the study in rhos",
         )
-    draw = Draw(seed, number, fold, finding)
     k, present = draw.finding_of(table), feature_of(table, column, value)
     about = name_of(column, value)
     pools: dict[str, list[Case]] = {}
