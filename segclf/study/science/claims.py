@@ -124,7 +124,8 @@ def _number_verdict(claim: Claim, found: Row) -> Row:
     is_shown = lower is not None and lower > none
     state = CONFIRMED if is_reached and is_shown else NOT_CONFIRMED
     is_sure = state == CONFIRMED and own["lo"] is not None and own["lo"] >= goal
-    numbers = f"{_what(claim)} {_figures(own)} over {counted(len(found['seeds']), 'training')}"
+    numbers = f"{_what(claim)} {_figures(own)}{_values(claim, found)} over "
+    numbers += counted(len(found["seeds"]), "training")
     numbers += f"; the goal is {goal:g}{own['unit']}"
     if state == CONFIRMED:
         tail = "which the whole interval reaches" if is_sure else "below which the interval begins"
@@ -148,6 +149,13 @@ def _what(claim: Claim) -> str:
     if claim.kind == "factor":
         return f"{arm} reaches the {metric}{of} of {other} with fewer images, by a factor of"
     return f"{metric}{of} of {arm}, relative to that of {other}, is higher by"
+
+
+def _values(claim: Claim, found: Row) -> str:
+    """What a gain is the relation of: near 0, a little makes thousands of percent."""
+    if claim.kind == "factor":
+        return ""
+    return f" at {found['level']}: {number(found['value'])} and {number(found['other_value'])}"
 
 
 def _figures(own: Row) -> str:
@@ -210,7 +218,8 @@ def _fade(claim: Claim, entry: Mapping[str, Any]) -> Row | None:
     ends = found["difference"] if claim.kind == "gain" else own
     limit = NEAR_ONE if claim.kind == "factor" else NEAR_NONE * (claim.goal or 0.0)
     state, why = _fade_state(own, ends, limit, claim.goal or 0.0)
-    text = f"{where}: {_fade_words(state)}: {_what(claim)} {_figures(own)}{why}."
+    numbers = f"{_what(claim)} {_figures(own)}{_values(claim, found)}"
+    text = f"{where}: {_fade_words(state)}: {numbers}{why}."
     return {"state": state, "value": own["value"], "lo": own["lo"], "hi": own["hi"], "text": text}
 
 

@@ -20,6 +20,7 @@ def factor(value, lo, hi, state="exact", regime="claimed", level="400", **more):
 
 def gain(value, lo, hi, regime="claimed", metric="robust_auroc", group=None, **more):
     row = {"regime": regime, "level": "all", "metric": metric, "group": group, "value": 0.7}
+    row["other_value"] = 0.7 - value / 200
     low, high = (None if end is None else end / 200 for end in (lo, hi))
     row["relative"] = {"value": value, "lo": lo, "hi": hi}
     row["difference"] = {"value": value / 200, "lo": low, "hi": high}
@@ -85,6 +86,7 @@ def test_the_largest_size_is_judged_unless_another_is_named():
 def test_a_gain_is_confirmed_if_it_reaches_the_goal_and_excludes_zero(row, state):
     found = verdict(SHORTCUT, {"paired": [row]})
     assert found["state"] == state
+    assert f" at all: 0.700 and {row['other_value']:.3f} over 5 trainings" in found["text"]
     assert "the goal is 44.8 %" in found["text"]
 
 
