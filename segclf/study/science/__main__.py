@@ -23,7 +23,7 @@ from segclf.study.science.plan import Study
 from segclf.study.science.run import THEORY, figure_of, run_study
 from segclf.study.science.section import section
 from segclf.study.science.source import Source
-from segclf.study.science.studies import STUDIES
+from segclf.study.science.studies import SMALL_NETWORK, STUDIES
 from segclf.study.theory.figure import separability_svg
 from segclf.study.theory.run import run_separability
 from segclf.study.theory.section import separability_section
@@ -57,9 +57,8 @@ class RealStudy:
         return own_study(self.study, source, self.asked)
 
 
-QUICK = ("train.steps=200", "train.validate_every=50")
-AT_128 = ("image.size_px=[128, 128]", "segment.patch_px=null", *QUICK)
-"""What a training on an image set may cost."""
+AT_128 = ("image.size_px=[128, 128]", "segment.patch_px=null", *SMALL_NETWORK)
+"""Beside the small network, what a training on CT slices may cost."""
 ONE_SPLIT = ("split.folds=null", "split.fold_file=null", "split.fractions=[0.5, 0.2, 0.3]",
              "split.seed=0")  # fmt: skip
 """A fold alone has too few patients with a fracture and without haemorrhage to turn around."""
@@ -74,7 +73,7 @@ REAL = {
     ),
     "busi_label_efficiency": RealStudy(
         "Breast ultrasound: label efficiency for lesion present", "label-efficiency", "busi_lesion",
-        Question(sizes=(40, 120, 360)), QUICK,
+        Question(sizes=(40, 120, 360)), SMALL_NETWORK,
     ),
 }  # fmt: skip
 

@@ -25,9 +25,10 @@ SMALL_NETWORK = (
     "train.steps=200",
     "train.validate_every=50",
     "train.warmup_steps=20",
-    "image.decode_limit_s=null",
 )
-"""Every training ends within a minute on one core; the files are our own."""
+"""A training on a phantom ends within a minute on one core."""
+ON_PHANTOM = (*SMALL_NETWORK, "image.decode_limit_s=null")
+"""The files are our own."""
 INDEPENDENT = {"rho": {"train": 0.5, "val": 0.5, "test": 0.5}}
 PHANTOM: Mapping[str, Any] = {
     "size_px": [64, 64],
@@ -101,7 +102,7 @@ LABEL_EFFICIENCY = Study(
         Regime(*TWO[0][:2], tuple(_images(n) for n in (20, 60, 200, 600)), BOTH, TWO[0][2]),
         Regime(*TWO[1][:2], tuple(_images(n) for n in (8, 12, 20, 40)), BOTH, TWO[1][2]),
     ),
-    overrides=SMALL_NETWORK,
+    overrides=ON_PHANTOM,
     about="Nested subsets of whole patients; validation cases shrink with them.",
     claims=(replace(CLAIMS["label-efficiency"], level="600 images", fade_level="20 images"),),
     is_log=True,
@@ -124,7 +125,7 @@ PREVALENCE = Study(
             searched="20%",
         ),
     ),
-    overrides=SMALL_NETWORK,
+    overrides=ON_PHANTOM,
     metrics=(("auroc", None), ("average_precision", None)),
     about="The number of training images is the same; the test cases are the same, half of them "
     "positive.",
@@ -147,7 +148,7 @@ TARGET_SIZE = Study(
             searched="2.0%",
         ),
     ),
-    overrides=SMALL_NETWORK,
+    overrides=ON_PHANTOM,
     about="Every size is a phantom of its own, with test cases of that size.",
     is_log=True,
 )
@@ -164,7 +165,7 @@ RARE_SUBGROUP = Study(
         {"site": {"A": 0.4, "B": 0.2, "C": 0.4}},
         searched="10%",
     ),
-    overrides=SMALL_NETWORK,
+    overrides=ON_PHANTOM,
     metrics=(("recall", RARE), ("recall", f"not {RARE}"), ("specificity", None), ("auroc", RARE)),
     about=f"{N_TRAIN} training images, of which a share is of one site with more noise and another "
     "gamma. Recall is that at the threshold which gives a specificity of 0.9 on validation cases.",
@@ -184,7 +185,7 @@ SHORTCUT = Study(
         {"n_cases": {"train": 2400, "val": 600, "test": 800}},
         searched="rho 0.8",
     ),
-    overrides=SMALL_NETWORK,
+    overrides=ON_PHANTOM,
     metrics=(("robust_auroc", None), ("auroc", None)),
     about=f"{N_TRAIN} training images; trap sets by dropping cases, nothing else differs.",
     claims=(replace(CLAIMS["shortcut"], level="rho 0.95", fade_level="rho 0.5"),),
@@ -204,7 +205,7 @@ COARSENESS = Study(
     title="How coarse may the masks be?",
     axis="annotation",
     regimes=_two((Level("rho 0.9", 0.9, sized(N_TRAIN)),), TRAP, arms=COARSE),
-    overrides=SMALL_NETWORK,
+    overrides=ON_PHANTOM,
     metrics=(("robust_auroc", None), ("auroc", None)),
     about=f"{N_TRAIN} training images, in 90 % of which the tube agrees with the label. Coarse "
     "masks are learned as if they were full ones, as Saab et al. did; 'careful' ignores what a box "
@@ -231,7 +232,7 @@ SUMMARIZERS = Study(
             searched="200 images",
         ),
     ),
-    overrides=(*SMALL_NETWORK, "summarize.steps=100"),
+    overrides=(*ON_PHANTOM, "summarize.steps=100"),
     about="One segmenter a seed, whose maps are summarized in every way.",
 )
 WRONG = ("eroded:1", "eroded:2", "shifted:2", "shifted:4", "missing:0.25", "missing:0.5")
@@ -253,7 +254,7 @@ MASK_NOISE = Study(
             searched="200 images",
         ),
     ),
-    overrides=SMALL_NETWORK,
+    overrides=ON_PHANTOM,
     about="Eroded and shifted by pixels; of the missing share nothing is known. Test masks are as "
     "drawn.",
     reference="as drawn",
@@ -271,7 +272,7 @@ BUDGET = Study(
             SMALL,
         ),
     ),
-    overrides=SMALL_NETWORK,
+    overrides=ON_PHANTOM,
     about="The classifier has a label of every image, the segmenter fewer images with the masks of "
     "their positives as well. Validation cases shrink with training and are paid for alike.",
     is_log=True,
