@@ -74,7 +74,7 @@ class Cell:
         return ", ".join([*place, *search])
 
     def identity(self) -> str:
-        """Changes with whatever its scores depend on."""
+        """Changes with whatever its scores depend on; where they stand in the study does not."""
         pool = open_pool(self.source)
         settings = flat_settings(
             pool.recipe, (*SHARED_SETTINGS, "findings", "loss", "segment", "classify", "predict")
@@ -137,10 +137,9 @@ def _tested(cell: Cell, scores: pd.DataFrame, name: str) -> pd.DataFrame:
     threshold, _ = fit_threshold(_column(val, "score"), _column(val, "label"), point)
     score = _column(test, "score")
     decision = np.where(np.isnan(score) | np.isnan(threshold), np.nan, score > threshold)
-    place = {"regime": cell.regime, "level": cell.level, "x": cell.x, "arm": name}
     return pd.DataFrame(
         {
-            **place,
+            "arm": name,
             "seed": cell.seed,
             "fold": pd.array([cell.fold] * len(test), dtype="Int64"),
             "case_id": test["case_id"].astype(str).to_numpy(),

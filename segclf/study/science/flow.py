@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -37,31 +38,34 @@ def run_cells(cells: Sequence[Cell], folder: Path, *, jobs: int = 1) -> dict[str
     """
     path = folder / CELLS
     table: dict[str, Row] = read_json(path) if path.is_file() else {}
-    todo = []
+    identities = {cell.key: cell.identity() for cell in cells}
+    done = {row["identity"]: row for row in table.values() if row.get("state") == DONE}
+    todo: dict[str, Cell] = {}
     for cell in cells:
-        identity = cell.identity()
-        known = table.get(cell.key, {})
-        if known.get("identity") != identity:
-            known = {"identity": identity}
-        if known.get("state") != DONE:
-            todo.append((cell, identity))
-            known |= {"state": NOT_RUN}
-        table[cell.key] = known | _place(cell)
+        identity = identities[cell.key]
+        if identity not in done:
+            todo.setdefault(identity, cell)
+        row = done.get(identity, {"identity": identity, "state": NOT_RUN})
+        table[cell.key] = row | _place(cell)
     _save(path, table)
-    try:
-        for n, (cell, row) in enumerate(_finished(todo, folder, jobs), start=1):
-            table[cell.key] = {"identity": table[cell.key]["identity"], **_place(cell), **row}
-            say(f"{n}/{len(todo)} {cell.key}: {_told(row)}")
-            _save(path, table)
-    finally:
+    for n, (identity, row) in enumerate(_finished(todo, folder, jobs), start=1):
+        for cell in cells:  # two levels may choose the same cases: one training is of both
+            if identities[cell.key] == identity:
+                table[cell.key] = {"identity": identity, **_place(cell), **row}
+        say(f"{n}/{len(todo)} {todo[identity].key}: {_told(row)}")
         _save(path, table)
     return {cell.key: table[cell.key] for cell in cells}
 
 
 def read_scores_of(cells: Sequence[Cell], rows: Mapping[str, Row], folder: Path) -> pd.DataFrame:
-    """The test scores of all finished cells, one table."""
-    done = [rows[cell.key] for cell in cells if rows[cell.key]["state"] == DONE]
-    parts = [pd.read_parquet(_scores_file(folder, row["identity"])) for row in done]
+    """The test scores of all finished cells, one table; each cell says where its own stand."""
+    parts = []
+    for cell in cells:
+        if rows[cell.key]["state"] == DONE:
+            scores = pd.read_parquet(_scores_file(folder, rows[cell.key]["identity"]))
+            arm = {"arm": cell.arm.name} if len(cell.arm.rules) == 1 else {}
+            place = {"regime": cell.regime, "level": cell.level, "x": cell.x}
+            parts.append(scores.assign(**place, **arm))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -70,7 +74,7 @@ def search_and_plan(
 ) -> tuple[list[Cell], Row]:
     """The cells that confirm, and what the search chose and cost; trains what it lacks."""
     place = folder / study.name
-    tried = plan_search(study, folder)
+    tried = plan_search(study, folder, seeds)
     plan(study, folder, seeds, {key: () for key in tried})  # what a level cannot have ends it now
     rows = run_cells([cell for own in tried.values() for cell in own], place, jobs=jobs)
     val_auroc = {key: row.get("val_auroc") for key, row in rows.items()}
@@ -81,22 +85,20 @@ def search_and_plan(
     return plan(study, folder, seeds, chosen), {"settings": told, "search": search}
 
 
-def _finished(
-    todo: Sequence[tuple[Cell, str]], folder: Path, jobs: int
-) -> Iterator[tuple[Cell, Row]]:
-    """Cells with their rows, as they end."""
+def _finished(todo: Mapping[str, Cell], folder: Path, jobs: int) -> Iterator[tuple[str, Row]]:
+    """Identities with their rows, as they end."""
     if jobs == 1:
-        for cell, identity in todo:
-            yield cell, run_cell(cell, identity, folder)
+        for identity, cell in todo.items():
+            yield identity, run_cell(cell, identity, folder)
         return
-    waiting = list(todo)
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread)
+    waiting = list(todo.items())
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
     try:
         running = {}
         while waiting or running:
             while waiting and len(running) < jobs:
-                cell, identity = waiting.pop(0)
-                running[pool.submit(run_cell, cell, identity, folder)] = cell
+                identity, cell = waiting.pop(0)
+                running[pool.submit(run_cell, cell, identity, folder)] = identity
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
     except BrokenProcessPool as error:
@@ -106,6 +108,10 @@ def _finished(
             expected="each process to end by itself; often there is too little memory for all",
             fix="run the same command again, with a smaller --jobs; finished trainings are kept",
         ) from error
+    except KeyboardInterrupt:
+        for process in active_children():  # they do not hear Ctrl-C
+            process.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -132,9 +138,11 @@ def _processor_s() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """One thread; Ctrl-C is for the process that the user sees, which ends the others."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

@@ -46,6 +46,8 @@ class Regime:
     phantom: Mapping[str, Any] = field(default_factory=dict)
     searched: str | None = None
     """Level whose learning rate and length all levels take; None searches at each."""
+    confirm_seed: int = CONFIRM_SEED
+    """Of the phantoms that the claim is checked on."""
 
 
 @dataclass(frozen=True)
@@ -93,39 +95,51 @@ def plan(
     cells = []
     for seed, regime in product(seeds, study.regimes):
         for level in regime.levels:
-            source = _source(study, regime, level, folder, CONFIRM_SEED)
+            source = _source(study, regime, level, folder, regime.confirm_seed)
             fold = _fold(source, seed)
             selection = level.select(open_pool(source), seed, fold)
             for arm in _arms(regime, level):
-                settings = chosen[search_key(regime, level, arm)]
+                settings = chosen[search_key(regime, level, arm, fold)]
                 place = (regime.name, level.name, level.x, arm, seed, source, selection)
                 cells.append(Cell(*place, settings, fold))
     return cells
 
 
-def plan_search(study: Study, folder: Path) -> dict[str, list[Cell]]:
-    """Search key to its cells, one per setting of GRID."""
+def plan_search(study: Study, folder: Path, seeds: Sequence[int]) -> dict[str, list[Cell]]:
+    """Search key to its cells, one per setting of GRID.
+
+    With folds each has a search of its own: the training and validation cases of one are the test
+    cases of others.
+
+    Args:
+        study: What is asked.
+        folder: Where phantoms lie.
+        seeds: As for `plan`.
+    """
     found: dict[str, list[Cell]] = {}
-    for regime in study.regimes:
+    for seed, regime in product(seeds, study.regimes):
         for level in regime.levels:
             if regime.searched not in (None, level.name):
                 continue
             source = _source(study, regime, level, folder, SEARCH_SEED)
-            fold = _fold(source, 0)
-            selection = level.select(open_pool(source), 0, fold)
+            fold = _fold(source, seed)
+            if fold is None and seed != seeds[0]:
+                continue
+            selection = level.select(open_pool(source), seed, fold)
             for arm in _arms(regime, level):
-                key = search_key(regime, level, arm)
+                key = search_key(regime, level, arm, fold)
                 if key not in found:
-                    place = (regime.name, level.name, level.x, arm, 0, source, selection)
+                    place = (regime.name, level.name, level.x, arm, seed, source, selection)
                     found[key] = [
                         Cell(*place, settings, fold, is_search=True) for settings in grid(source)
                     ]
     return found
 
 
-def search_key(regime: Regime, level: Level, arm: Arm) -> str:
+def search_key(regime: Regime, level: Level, arm: Arm, fold: int | None) -> str:
     """What shares a search: the family of networks at a level, or in the whole regime."""
-    return f"{regime.name}, {regime.searched or level.name}, {arm.family}"
+    of_fold = "" if fold is None else f", fold {fold}"
+    return f"{regime.name}, {regime.searched or level.name}, {arm.family}{of_fold}"
 
 
 def choose(

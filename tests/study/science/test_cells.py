@@ -14,7 +14,17 @@ from sklearn.metrics import roc_auc_score
 from segclf.core.errors import StoppedError, UsageError
 from segclf.study.science import flow
 from segclf.study.science.cells import Arm, Cell, train_cell
-from segclf.study.science.plan import GRID, Level, Regime, Study, choose, grid, plan, plan_search
+from segclf.study.science.plan import (
+    GRID,
+    Level,
+    Regime,
+    Study,
+    choose,
+    grid,
+    plan,
+    plan_search,
+    search_key,
+)
 from segclf.study.science.source import cell_experiment, open_pool, phantom_source
 from segclf.study.science.studies import BOTH, CLASSIFIER, SEGMENTATION, STUDIES, sized
 
@@ -65,7 +75,7 @@ def test_the_search_tries_factors_of_the_recipes_rate_and_steps(source):
 
 
 def test_both_families_are_searched_alike_and_only_where_the_regime_says(study, folder):
-    tried = plan_search(study, folder)
+    tried = plan_search(study, folder, [0])
     assert list(tried) == ["claimed, 12 images, segment", "claimed, 12 images, classify"]
     assert {len(cells) for cells in tried.values()} == {len(GRID)}
     assert all(cell.is_search for cells in tried.values() for cell in cells)
@@ -74,7 +84,7 @@ def test_both_families_are_searched_alike_and_only_where_the_regime_says(study, 
 
 
 def test_the_best_validation_auroc_is_chosen_and_a_failed_cell_never(study, folder):
-    tried = plan_search(study, folder)
+    tried = plan_search(study, folder, [0])
     first, second = tried.values()
     val_auroc = {first[0].key: 0.7, first[1].key: 0.8, first[2].key: 0.8, second[1].key: 0.1}
     found = choose(tried, val_auroc)
@@ -82,7 +92,7 @@ def test_the_best_validation_auroc_is_chosen_and_a_failed_cell_never(study, fold
 
 
 def test_what_is_confirmed_is_on_another_phantom_than_what_was_searched(study, folder):
-    tried = plan_search(study, folder)
+    tried = plan_search(study, folder, [0])
     cells = plan(study, folder, [0, 1], choose(tried, {}))
     assert len(cells) == 2 * 2 * 2
     assert {c.source for c in cells}.isdisjoint({c.source for own in tried.values() for c in own})
@@ -150,6 +160,48 @@ def test_a_finished_cell_stays_and_a_failed_one_costs_no_other(cell, tmp_path, m
     assert (tmp_path / "cells.json").read_bytes() == before
     assert not any((tmp_path / "trainings").iterdir())
     assert list(flow.read_scores_of(cells, rows, tmp_path)["seed"]) == [0, 1]
+
+
+def test_levels_that_choose_the_same_cases_share_one_training(cell, tmp_path, monkeypatch):
+    again = replace(cell, regime="other", level="13 images", x=13.0)
+    told = []
+
+    def train(one, *_):
+        told.append(one.key)
+        ids = [*one.selection.test]
+        return pd.DataFrame({"arm": one.arm.name, "seed": one.seed, "case_id": ids}), {}
+
+    monkeypatch.setattr(flow, "train_cell", train)
+    rows = flow.run_cells([cell, again], tmp_path)
+    assert told == [cell.key]
+    assert [row["state"] for row in rows.values()] == ["done", "done"]
+    scores = flow.read_scores_of([cell, again], rows, tmp_path)
+    own = scores.groupby(["regime", "level", "x"])["case_id"].apply(list)
+    assert own.to_dict() == {
+        ("claimed", "12 images", 12.0): [*cell.selection.test],
+        ("other", "13 images", 13.0): [*cell.selection.test],
+    }
+    later = replace(cell, level="14 images")
+    assert flow.run_cells([later], tmp_path)[later.key]["state"] == "done"
+    assert len(told) == 1
+
+
+def test_each_fold_has_a_search_of_its_own_that_reads_none_of_its_test_cases(folder):
+    phantom = phantom_source(folder, {"seed": 3, **TINY}, QUICK)
+    manifest = phantom.base / "without_split.csv"
+    pd.read_csv(phantom.base / "manifest.csv").drop(columns="split").to_csv(manifest, index=False)
+    source = replace(phantom, manifest=manifest, overrides=(*QUICK, "split.folds=3"))
+    regime = Regime("own", "", (Level("12 images", 12, sized(12)),), (SEGMENTATION, CLASSIFIER))
+    study = Study("tiny", "Tiny", "images", (regime,), (), source=source)
+    tried = plan_search(study, folder, [0, 1, 2])
+    assert len(tried) == 6
+    cells = plan(study, folder, [0, 1, 2], {key: own[0].overrides for key, own in tried.items()})
+    for cell in cells:
+        key = search_key(regime, regime.levels[0], cell.arm, cell.fold)
+        for searched in tried[key]:
+            used = {*searched.selection.train, *searched.selection.val}
+            assert searched.fold == cell.fold
+            assert used.isdisjoint(cell.selection.test)
 
 
 def test_a_cell_whose_settings_changed_is_trained_anew(cell, tmp_path, monkeypatch):
