@@ -11,6 +11,7 @@ from segclf.console import answer, say
 from segclf.core.runs import RUNS
 from segclf.options import refuse
 
+SEEDS = 5
 Name = Annotated[str, typer.Argument(help="Name of the study; 'list' names them all.")]
 Seeds = Annotated[
     int, typer.Option(min=1, help="Subsets of cases, each with weights of its own; or folds.")
@@ -35,7 +36,7 @@ def study(
     name: Name,
     manifest: opt.Manifest = None,
     config: opt.Config = None,
-    seeds: Seeds = 5,
+    seeds: Seeds = SEEDS,
     jobs: Jobs = 1,
     column: Column = None,
     value: Value = None,
@@ -50,7 +51,8 @@ def study(
 
     Without --manifest or --config it runs on phantoms with known truth.
     """
-    from segclf.study.science.own import Question, numbers_of
+    from segclf.study.science.own import numbers_of
+    from segclf.study.science.own_levels import Question
     from segclf.study.science.run import listed, run_named
     from segclf.study.science.source import Source
 
@@ -70,6 +72,9 @@ def study(
         why, fix = "are for data of your own", "name them with --manifest, or leave these out"
         refuse(given, "--manifest", why, fix)
         say("data: phantom (synthetic)")
+    if name == "separability":
+        given = {"--seeds": seeds != SEEDS, "--jobs": jobs != 1}
+        refuse(given, name, "are for the studies that train", "leave them out")
     asked = Question(column, value, numbers_of(sizes), minutes_per_label, minutes_per_mask)
     entry, page, text = run_named(name, out, source, asked, n_seeds=seeds, jobs=jobs)
     answer({**entry, "page": str(page)}, f"{text}\nwrote {page}", as_json=as_json)

@@ -18,7 +18,8 @@ from segclf.core.atomic import read_json, write_json, write_text
 from segclf.core.errors import SegclfError
 from segclf.core.runs import RUNS
 from segclf.study.science.claims import verdict
-from segclf.study.science.own import Question, own_study
+from segclf.study.science.own import own_study
+from segclf.study.science.own_levels import Question
 from segclf.study.science.plan import Study
 from segclf.study.science.run import THEORY, figure_of, run_study
 from segclf.study.science.section import section

@@ -12,7 +12,8 @@ from segclf.core.errors import UsageError
 from segclf.study.science.entry import entry_of
 from segclf.study.science.figures import study_svg
 from segclf.study.science.flow import read_scores_of, run_cells, search_and_plan
-from segclf.study.science.own import Question, own_study
+from segclf.study.science.own import own_study
+from segclf.study.science.own_levels import Question
 from segclf.study.science.page import study_html
 from segclf.study.science.plan import Study
 from segclf.study.science.section import section

@@ -131,6 +131,6 @@ def _too_small(
         f"{levels}.",
         where=f"{about}: {cells}",
         expected=f"at most {most} cases at these levels",
-        fix="ask for fewer cases or a rho nearer to 0.5, or give a larger pool",
+        fix="ask for fewer cases (--sizes), or give a larger table",
         largest=most,
     )

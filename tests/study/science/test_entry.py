@@ -10,15 +10,17 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from segclf.cli import app
-from segclf.core.errors import UsageError
+from segclf.core.errors import SegclfError, UsageError
+from segclf.manifest import cases_of
 from segclf.study.science import flow
 from segclf.study.science import run as run_module
-from segclf.study.science.own import Question, numbers_of, own_study
+from segclf.study.science.own import numbers_of, own_study
+from segclf.study.science.own_levels import Question
 from segclf.study.science.page import study_html
 from segclf.study.science.plan import Level, Regime, Study
 from segclf.study.science.pool import PoolError
 from segclf.study.science.run import run_study, write_pages
-from segclf.study.science.source import open_pool, phantom_source
+from segclf.study.science.source import Source, open_pool, phantom_source
 from segclf.study.science.studies import BOTH, RHOS, STUDIES, chosen, sized
 from segclf.study.science.trap import with_shortcut
 
@@ -116,11 +118,17 @@ def test_what_no_level_can_have_ends_the_study_before_any_training(folder, monke
         run_study(Study("large", "L", "x", (regime,), ()), folder, n_seeds=1)
 
 
+ASKED = {
+    "rare-subgroup": Question(column="tube"),
+    "shortcut": Question(column="tube"),
+    "budget": Question(minutes_per_label=0.5, minutes_per_mask=1),
+}
+
+
 @pytest.mark.parametrize("name", [*STUDIES])
 def test_every_study_has_levels_on_a_table_of_the_user(name, folder):
     source = phantom_source(folder, {"seed": 4, **TINY})
-    asked = Question(column="tube", minutes_per_label=0.5, minutes_per_mask=1)
-    study = own_study(name, source, asked)
+    study = own_study(name, source, ASKED.get(name, Question()))
     [regime] = study.regimes
     pool = open_pool(source)
     for level in regime.levels:
@@ -137,12 +145,70 @@ def test_every_study_has_levels_on_a_table_of_the_user(name, folder):
         ("shortcut", Question(), "a column that was not named"),
         ("rare-subgroup", Question(), "a column that was not named"),
         ("budget", Question(minutes_per_mask=1), "which were not given"),
+        ("budget", Question(None, None, (9,), 1, 1), "budget does not read --sizes"),
+        ("budget", Question(None, None, (), 0.01, 9), "buy fewer than 8 images with masks"),
+        ("prevalence", Question(minutes_per_mask=1), "does not read --minutes-per-mask"),
+        ("mask-noise", Question(column="tube"), "mask-noise does not read --column"),
         ("shortcut", Question(column="target_size"), "derived from the truth"),
     ],
 )
 def test_a_question_that_lacks_something_is_refused(name, asked, message, folder):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(SegclfError, match=message):
         own_study(name, phantom_source(folder, {"seed": 4, **TINY}), asked)
+
+
+def test_both_arms_of_a_budget_spend_its_minutes(folder):
+    source = phantom_source(folder, {"seed": 4, **TINY})
+    study = own_study("budget", source, Question(minutes_per_label=0.1, minutes_per_mask=0.25))
+    pool = open_pool(source)
+    train = [case for case in cases_of(pool.table, pool.split, "train")]
+    share = np.mean([case.labels[0] == 1 for case in train])
+    for level in study.regimes[0].levels:
+        per_image = 0.1 + (0.25 * share if level.arms == ("segmentation",) else 0)
+        n = len(level.select(pool, 0, None).train)
+        # whole patients of two images: the nearest number, so one image more or less
+        assert abs(n - int(level.x / per_image + 1e-9)) <= 1
+
+
+def test_levels_that_choose_the_same_cases_are_judged_all_the_same(
+    folder, monkeypatch, tmp_path, drawn
+):
+    source = phantom_source(folder, {"seed": 4, **TINY})
+    study = own_study("label-efficiency", source, Question(sizes=(20, 21)))
+    train, trained = flow.train_cell, []
+    monkeypatch.setattr(flow, "train_cell", lambda *a: (trained.append(a[0].key), train(*a))[1])
+    entry = run_study(study, tmp_path, n_seeds=2)
+    assert {row["state"] for row in entry["cells"]} == {"done"}
+    assert len(entry["cells"]) == 8
+    assert len(trained) == 6 + 4  # one search, and each arm and seed once
+    values = {(row["arm"], row["level"]): row["value"] for row in entry["curves"]}
+    assert values["classifier", "20 images"] == values["classifier", "21 images"]
+
+
+def test_sizes_of_targets_need_masks(folder, tmp_path):
+    source = phantom_source(folder, {"seed": 4, **TINY})
+    table = pd.read_csv(source.base / "manifest.csv")
+    columns = [name for name in table if name.startswith("mask")]
+    bare = source.base / "without_masks.csv"
+    table.drop(columns=columns).to_csv(bare, index=False)
+    with pytest.raises(PoolError, match="0 positive training cases with a drawn mask"):
+        own_study("target-size", Source(source.config, bare), Question())
+
+
+def test_two_tables_of_one_name_have_two_folders_and_pixels_grow_with_images(folder):
+    source = phantom_source(folder, {"seed": 4, **TINY, "size_px": [160, 160]})
+    table = pd.read_csv(source.base / "manifest.csv")
+    names = set()
+    for n in (len(table), len(table) - 1):
+        table.head(n).to_csv(source.base / "own.csv", index=False)
+        study = own_study("mask-noise", Source(source.config, source.base / "own.csv"), Question())
+        open_pool.cache_clear()
+        names.add(study.name)
+        masks = [arm.masks for arm in study.regimes[0].arms]
+        assert masks[1:5] == ["eroded:2", "eroded:5", "shifted:5", "shifted:10"]
+        assert study.regimes[0].arms[2].name == "eroded 5"
+    assert len(names) == 2
+    assert all(name.startswith("mask-noise-own-") for name in names)
 
 
 def test_sizes_are_whole_numbers():

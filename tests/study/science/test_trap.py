@@ -178,7 +178,7 @@ def test_too_small_a_pool_is_refused_with_its_counts():
     assert (
         "tube: 30 positive with, 0 positive without, 9 negative with, 30 negative without" in text
     )
-    assert "a rho nearer to 0.5" in text
+    assert "ask for fewer cases (--sizes)" in text
     table, split = table_of(EVEN, EVEN, EVEN)
     with pytest.raises(PoolError, match="the training part cannot give 100 cases") as caught:
         with_shortcut(table, split, "tube", None, 1.0, 100, rhos=(1.0,), draw=Draw(0))
