@@ -126,7 +126,7 @@ _ABOUT = {
     "which gives a specificity of 0.9 on validation cases.",
     "shortcut": "Trap sets by dropping cases: reversed in test.",
     "coarseness": "Coarse masks are learned as if they were full ones; 'careful' ignores what a "
-    "box leaves open.",
+    "box leaves open. All segmenters have the learning rate and length found with boxes.",
     "summarizers": "One segmenter a seed, whose maps are summarized in every way.",
     "mask-noise": "Masks of training and validation cases are changed; of the missing share "
     "nothing is known.",

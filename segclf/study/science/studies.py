@@ -209,7 +209,7 @@ COARSENESS = Study(
     metrics=(("robust_auroc", None), ("auroc", None)),
     about=f"{N_TRAIN} training images, in 90 % of which the tube agrees with the label. Coarse "
     "masks are learned as if they were full ones, as Saab et al. did; 'careful' ignores what a box "
-    "leaves open.",
+    "leaves open. All segmenters have the learning rate and length found with boxes.",
     claims=(
         replace(CLAIMS["coarseness"], comparison=("image label", "box", "mask"), level="rho 0.9",
                 fade_level="rho 0.9"),
