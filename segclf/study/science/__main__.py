@@ -18,6 +18,7 @@ from segclf.core.atomic import read_json, write_json, write_text
 from segclf.core.errors import SegclfError
 from segclf.core.runs import RUNS
 from segclf.study.science.claims import verdict
+from segclf.study.science.further import FURTHER
 from segclf.study.science.own import own_study
 from segclf.study.science.own_levels import Question
 from segclf.study.science.plan import Study
@@ -31,6 +32,7 @@ from segclf.study.theory.section import separability_section
 
 TABLE, PAGE = Path("docs/science.json"), Path("docs/science.md")
 N_SEEDS = 5
+PHANTOM_STUDIES = STUDIES | FURTHER
 Entry = dict[str, Any]
 HEADER = """# The science: what was measured of the claims, and why an effect is expected
 
@@ -82,7 +84,7 @@ REAL = {
 def main(names: list[str]) -> int:
     """Run the studies named, or all; returns the worst exit code."""
     code = 0
-    for name in names or [*STUDIES, "separability", *REAL]:
+    for name in names or [*PHANTOM_STUDIES, "separability", *REAL]:
         if name in REAL and "SEGCLF_REALDATA" not in os.environ:
             say(f"{name}: SEGCLF_REALDATA does not name the folder with the image sets: not run")
             continue
@@ -102,7 +104,7 @@ def _run(name: str) -> Entry:
     folder = RUNS / "study"
     if name == "separability":
         return run_separability(folder / name)
-    study = REAL[name].build() if name in REAL else STUDIES[name]
+    study = REAL[name].build() if name in REAL else PHANTOM_STUDIES[name]
     entry = run_study(study, folder, n_seeds=N_SEEDS, jobs=int(os.environ.get("SEGCLF_JOBS", "1")))
     return entry | ({"drawn": figure_of(study, entry)} if entry.get("curves") else {})
 
@@ -127,7 +129,7 @@ def write_page() -> None:
 def _in_short(table: Mapping[str, Entry]) -> list[str]:
     """What became of each claim, and of the regime in which it should fade."""
     lines = ["## In short\n"]
-    for name, study in STUDIES.items():
+    for name, study in PHANTOM_STUDIES.items():
         for claim in study.claims:
             found = verdict(claim, table.get(name, {}))
             fade = [found["fade"]["text"]] if found["fade"] else []
@@ -142,7 +144,7 @@ def derivation() -> str:
 
 
 def _titles() -> Mapping[str, str]:
-    own = {name: study.title for name, study in STUDIES.items()}
+    own = {name: study.title for name, study in PHANTOM_STUDIES.items()}
     real = {name: study.title for name, study in REAL.items()}
     return own | {"separability": THEORY} | real
 
