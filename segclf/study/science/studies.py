@@ -1,7 +1,7 @@
 """STUDIES: every claim as a study on phantoms; `own.py` gives the same protocols for a user's data.
 
 Regimes were looked for on phantoms of the seed SEARCH_SEED; what is written here is checked on
-fresh ones.
+fresh ones. `further.py` has what was tried on the way.
 """
 
 from collections.abc import Callable, Mapping
