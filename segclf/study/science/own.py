@@ -50,8 +50,6 @@ def own_study(name: str, source: Source, asked: Question) -> Study:
     levels = LEVELS[name](pool, asked)
     arms = _of_size_px(study.regimes[0].arms, pool)
     regime = Regime(OWN, "", levels, arms, searched=levels[len(levels) // 2].name)
-    if study.is_size and not pool.folds:
-        regime = replace(regime, searched=None)  # the larger the set, the longer may be best
     feature = (asked.column, asked.value) if asked.column is not None else None
     study = replace(
         study,
