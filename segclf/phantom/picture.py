@@ -141,10 +141,20 @@ def _draw_lesions(
         if person.labels[finding]:
             away = [x - x.ravel()[c] for x, c in zip(place, centre, strict=True)]
             away_px = [a * n / 2 for a, n in zip(away, body.shape, strict=True)]
+            if settings.elongation > 1:
+                away_px = _drawn_out(away_px, settings.elongation, rng.uniform(0, np.pi))
             distance = _radius(away_px, np.zeros(body.ndim), stretch)
             rough = distance * (1 + 0.12 * wobble)
             masks[finding].flat[np.argpartition(rough, n_px, axis=None)[:n_px]] = 1
     return masks
+
+
+def _drawn_out(away_px: list[np.ndarray], elongation: float, angle: float) -> list[np.ndarray]:
+    """Distances in which an ellipse of that elongation, at an angle in the plane, is round."""
+    y, x, *rest = away_px
+    along = (np.cos(angle) * x + np.sin(angle) * y) / np.sqrt(elongation)
+    across = (np.cos(angle) * y - np.sin(angle) * x) * np.sqrt(elongation)
+    return [across, along, *rest]
 
 
 def _draw_tube(size_px: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

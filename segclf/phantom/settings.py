@@ -55,6 +55,9 @@ class PhantomSettings(Settings):
     area_spread: float = Field(default=0.6, ge=0, le=2)
     """Standard deviation of the log of that share, which is cut to 0.1 % to 3 %, or to
     twice the median where that is above 3 %."""
+    elongation: float = Field(default=1, ge=1, le=20)
+    """Length of a lesion over its width, beside a little chance. Above 1 it lies at any angle, so
+    that its bounding box is mostly background."""
     contrast: float = Field(default=0.36, gt=0, le=1)
     """Intensity that a lesion adds, where the whole range of the image is 1."""
     noise: float = Field(default=0.05, ge=0, le=0.5)

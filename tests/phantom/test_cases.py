@@ -304,3 +304,27 @@ def test_an_unknown_split_and_a_negative_index_are_refused():
         draw_case(PhantomSettings(), "dev", 0)
     with pytest.raises(ValueError, match="index = -1"):
         draw_case(PhantomSettings(), "test", -1)
+
+
+@pytest.mark.parametrize("elongation", [1, 6])
+def test_lesions_are_as_long_as_asked_and_then_their_boxes_are_mostly_background(elongation):
+    settings = PhantomSettings(
+        elongation=elongation, area_fraction=0.02, area_spread=0, size_px=(128, 128)
+    )
+    ratios, filled, angles = [], [], []
+    for index in range(60):
+        case = draw_case(settings, "train", index)
+        mask = case.masks[0] > 0
+        if not mask.any():
+            continue
+        place = np.argwhere(mask)
+        if (place.min(0) == 0).any() or (place.max(0) == 127).any():
+            continue  # cut by the edge of the image
+        values, axes = np.linalg.eigh(np.cov(place.T))  # of an ellipse: squared half axes / 4
+        ratios.append(np.sqrt(values[1] / values[0]))
+        angles.append(np.degrees(np.arctan2(*axes[:, 1])) % 180)
+        filled.append(mask.sum() / np.prod(np.ptp(place, axis=0) + 1))
+    assert len(ratios) > 15
+    assert np.median(ratios) == pytest.approx(1.2 if elongation == 1 else 6, rel=0.25)
+    assert np.median(filled) > 0.65 if elongation == 1 else np.median(filled) < 0.5
+    assert np.ptp(angles) > 90
