@@ -107,6 +107,7 @@ def law_numbers(scene: Scene, alpha: float, prevalence: float) -> Entry:
     """What the formulas say of a scene."""
     return {
         "image": scene.image_kl(alpha),
+        "part": scene.image_part(alpha),
         "bound": scene.image_bound(alpha),
         "small": scene.image_small(alpha),
         "slope": scene.image_slope(alpha),

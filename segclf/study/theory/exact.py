@@ -79,11 +79,26 @@ class Scene:
         return kl(self.mixed(alpha), self.negative, self.weight)
 
     def image_bound(self, alpha: float) -> float:
-        """The bound alpha KL(T || B0) + (1 - alpha) KL(B1 || B0), never below `image_kl`."""
+        """The bound alpha KL(T || B0) + (1 - alpha) KL(B1 || B0), `image_gap` above `image_kl`."""
         return alpha * self.target_kl() + (1 - alpha) * self.background_kl()
 
+    def image_gap(self, alpha: float) -> float:
+        """I(R; X), what the feature says of the region of a pixel of a positive image.
+
+        It is `image_bound` - `image_kl`: 0 only if target and background have the same law, and
+        at most the entropy of `alpha`, which it is if they share no value.
+        """
+        p = self.mixed(alpha)
+        inside, rest = (kl(law, p, self.weight) for law in (self.target, self.positive))
+        return alpha * inside + (1 - alpha) * rest
+
+    def image_part(self, alpha: float) -> float:
+        """KL(alpha T + (1 - alpha) B0 || B0): `image_kl` if B1 were B0, the target's part."""
+        p = alpha * self.target + (1 - alpha) * self.negative
+        return kl(p, self.negative, self.weight)
+
     def image_small(self, alpha: float) -> float:
-        """alpha^2 chi2(T || B0) / 2: the limit of `image_kl` for a small target where B1 = B0."""
+        """alpha^2 chi2(T || B0) / 2: the limit of `image_part` for a small target."""
         return alpha**2 * chi2(self.target, self.negative, self.weight) / 2
 
     def image_slope(self, alpha: float) -> float:

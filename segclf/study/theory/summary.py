@@ -1,4 +1,4 @@
-"""From cells to the entry of the page: curves, exponents, and whether each prediction holds."""
+"""From cells to the entry of the page: curves and exponents, of which verdicts are made."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,17 +7,16 @@ import numpy as np
 from scipy import stats
 
 from segclf.study.theory.cells import EMBEDDINGS, PIXELS, WEIGHTS, WITHOUT, Cell
-from segclf.study.theory.predictions import predictions_of
 from segclf.study.theory.settings import HARD, Separability
 
 Entry = dict[str, Any]
 Rows = Mapping[Cell, Entry]
-LAWS = ("image", "bound", "small", "pixel", "target")
+LAWS = ("image", "part", "bound", "small", "pixel", "target")
 ESTIMATES = ("image_part", "image_classifier", "image_knn", "pixel_classifier", "pixel_knn")
 
 
 def summarize_cells(study: Separability, cells: Rows) -> Entry:
-    """The entry of plain data: what was measured, means and intervals over seeds, and verdicts.
+    """The entry of plain data: what was measured, with means and intervals over seeds.
 
     Args:
         study: The settings.
@@ -25,7 +24,7 @@ def summarize_cells(study: Separability, cells: Rows) -> Entry:
     """
     states = {cell.key: {k: row[k] for k in ("state", "reason") if k in row}
               for cell, row in cells.items()}  # fmt: skip
-    entry: Entry = {
+    return {
         "n_seeds": study.n_seeds,
         "n_images": study.n_images,
         "rho": study.rho,
@@ -36,7 +35,6 @@ def summarize_cells(study: Separability, cells: Rows) -> Entry:
         "weights": _weights(study, cells),
         "embeddings": _embeddings(study, cells),
     }
-    return entry | {"predictions": predictions_of(study, entry)}
 
 
 def mean_of(values: Sequence[Any]) -> Entry:
@@ -85,7 +83,7 @@ def _table(
         if chosen(cell) and row["state"] == "done" and cell.area in areas:
             value: Any = row["found"]
             for name in path:
-                value = value[name]
+                value = value.get(name, np.nan)  # a law that the cell's run did not compute yet
             table[seeds.index(cell.seed), areas.index(cell.area)] = value
     return table
 

@@ -15,7 +15,15 @@ from segclf.study.theory import (
     separability_svg,
 )
 from segclf.study.theory.cells import EMBEDDINGS, PIXELS, WEIGHTS, Cell, pixel_cell, plan_cells
-from segclf.study.theory.predictions import verdict
+from segclf.study.theory.predictions import (
+    CONVEX,
+    DIRECT,
+    ESTIMATOR,
+    FORMULA,
+    counts_of,
+    predictions_of,
+    verdict,
+)
 from segclf.study.theory.settings import HARD
 from segclf.study.theory.summary import exponent_of, mean_of
 
@@ -31,8 +39,8 @@ def level(alpha, rng, *, power=2.0):
 
 
 def law(alpha):
-    return {"image": alpha**2, "bound": alpha, "small": alpha**2, "slope": 2.0, "pixel": 1.0,
-            "target": 1.0}  # fmt: skip
+    return {"image": alpha**2, "part": alpha**2, "bound": alpha, "small": alpha**2,
+            "slope": 2.0, "pixel": 1.0, "target": 1.0}  # fmt: skip
 
 
 def made_up(seen, *, clear_power=1.2):
@@ -98,7 +106,7 @@ def test_finished_cells_are_kept_failed_ones_tried_again_and_none_costs_another(
 
 def test_predictions_that_hold_and_one_that_fails_are_told_apart_on_the_page(tmp_path):
     entry = run_separability(tmp_path, settings=STUDY, measures=made_up([]))
-    said = {(row["where"], row["what"]): row for row in entry["predictions"]}
+    said = {(row["where"], row["what"]): row for row in predictions_of(entry)}
     what = "exponent of the area fraction, image level, by its target's part"
     hard = said["pixels, lesion hard to see, residual", what]
     clear = said["pixels, lesion that stands out, residual", what]
@@ -117,11 +125,92 @@ def test_predictions_that_hold_and_one_that_fails_are_told_apart_on_the_page(tmp
 def test_what_has_not_run_reads_so(tmp_path):
     assert separability_section("Separability", None) == "## Separability\n\nNot run.\n"
     entry = run_separability(tmp_path, settings=STUDY, measures=made_up([]), kinds=())
-    assert {row["verdict"] for row in entry["predictions"]} == {"not run"}
+    assert {row["verdict"] for row in predictions_of(entry)} == {"not run"}
     page = separability_section("Separability", entry)
     assert "Features of trained segmenters: not run." in page
     assert "With the shortcut: not run." in page
     assert separability_svg(entry).count(">not run<") == 5
+
+
+def test_kinds_of_predictions_are_apart_and_only_direct_ones_count_as_tests(tmp_path):
+    entry = run_separability(tmp_path, settings=STUDY, measures=made_up([]))
+    assert "predictions" not in entry  # verdicts are made of the estimates alone
+    rows = predictions_of(entry)
+    kinds = {row["what"]: row["kind"] for row in rows}
+    exponent = "exponent of the area fraction, image level, by"
+    assert kinds[f"{exponent} its target's part"] == FORMULA
+    assert kinds[f"{exponent} classifier"] == DIRECT
+    assert kinds["KL(P1 || P0) over its bound"] == CONVEX
+    assert kinds["weight of KL(B1 || B0) at area fraction 0.3"] == CONVEX
+    assert kinds["the same, near its bound for a small target (0.03)"] == CONVEX
+    assert kinds["KL(T || N) by nearest neighbours, over that of the law"] == ESTIMATOR
+    counts = counts_of(rows)
+    direct = [row["verdict"] for row in rows if row["kind"] == DIRECT]
+    assert sum(counts[DIRECT].values()) == len(direct)
+    page = separability_section("Separability", entry)
+    said = ", ".join(f"{v}: {n}" for v, n in counts[DIRECT].items())
+    assert f"Tests of the theory: of {len(direct)} predictions, {said}." in page
+    assert f"The other {len(rows) - len(direct)} rows are no tests of the theory" in page
+    assert page.count("| range tested |") == 4
+
+
+def test_a_weight_near_its_bound_is_a_test_only_if_the_gap_leaves_room_for_failure(tmp_path):
+    entry = run_separability(tmp_path, settings=STUDY, measures=made_up([]))
+    entry["weights"]["background"] = {"value": 0.3, "lo": 0.29, "hi": 0.31, "n": 2}
+    # 1 - 0.03 - H(0.03) / 0.3 is 0.52, below the range, which begins at 0.85 * 0.97
+    row = next(row for row in predictions_of(entry) if row["what"].startswith("the same, near"))
+    assert row["kind"] == DIRECT
+
+
+def test_misses_of_the_estimators_show_area_by_area_and_a_law_left_out_is_said(tmp_path):
+    entry = run_separability(tmp_path, settings=STUDY, measures=made_up([]))
+    curves = entry["pixels"][HARD]
+    curves["residual image_part"]["means"][0] = {"value": 9e-6, "lo": 8e-6, "hi": 1e-5, "n": 3}
+    curves["law image"]["means"][0] = {"value": 1.8e-5, "lo": 0.9e-5, "hi": 2.7e-5, "n": 3}
+    curves["residual image_part"]["exponent"] |= {"value": 2.14, "lo": 2.1, "hi": 2.17}
+    rows = {row["what"]: row for row in predictions_of(entry)[::-1]}
+    row = rows["KL(P1 || P0) by its target's part, over that of the law as drawn, "
+               "area fraction 0.2 %"]  # fmt: skip
+    assert row["found"] == pytest.approx({"value": 0.5, "lo": 8 / 18, "hi": 10 / 18, "n": 3})
+    assert row["law"] == pytest.approx({"value": 1.0, "lo": 0.5, "hi": 1.5, "n": 3})
+    assert (row["verdict"], row["off"]) == ("fails", pytest.approx(-0.5))
+    page = separability_section("Separability", entry)
+    assert "2.14 (2.1 to 2.17) | 3 | holds; the estimator is off the law by +0.14 |" in page
+    assert "0.5 (0.444 to 0.556) | 3 | fails; the estimator is off the law by -0.5 |" in page
+
+
+def test_the_page_prints_the_ranges_that_were_tested(tmp_path):
+    page = separability_section(
+        "S", run_separability(tmp_path, settings=STUDY, measures=made_up([]))
+    )
+    assert "| at most 0.7 | at most 0.735 |" in page  # 5 % for what the estimator may be off
+    assert "| 2 | 1.75 to 2.25 |" in page
+    assert "| above 0 | at least 0 |" in page
+    assert "| at most 1 | 0 to 1 |" in page
+
+
+def test_an_entry_made_before_the_law_of_the_part_says_what_was_not_computed(tmp_path):
+    entry = run_separability(tmp_path, settings=STUDY, measures=made_up([]))
+    for curves in entry["pixels"].values():
+        del curves["law part"]
+    rows = [row for row in predictions_of(entry) if "the law of this part" in row["what"]]
+    assert [row["verdict"] for row in rows] == ["not run", "not run"]
+    page = separability_section("Separability", entry)
+    assert page.count("| not computed |") == len(STUDY.contrasts) * len(STUDY.areas)
+    part = next(row for row in predictions_of(entry) if row["kind"] == FORMULA)
+    assert part["law"]["value"] == pytest.approx(2)
+
+
+def test_cells_kept_from_before_the_law_of_the_part_are_read(tmp_path):
+    def older(study, cell):
+        found = made_up([])[PIXELS](study, cell)
+        del found["law"]["part"], found["ideal"]["part"]
+        return found
+
+    measures = made_up([]) | {PIXELS: older}
+    entry = run_separability(tmp_path, settings=STUDY, measures=measures)
+    json.dumps(entry, allow_nan=False)
+    assert "not computed" in separability_section("Separability", entry)
 
 
 def test_the_figure_shows_laws_bound_and_estimates(tmp_path):
@@ -179,5 +268,8 @@ def test_a_cell_of_pixels_measures_what_the_law_says():
     assert found["residual"]["pixel_classifier"] == pytest.approx(found["law"]["pixel"], rel=0.35)
     assert found["residual"]["image_part"] == pytest.approx(found["law"]["image"], rel=0.6)
     assert found["law"]["pixel"] < found["ideal"]["pixel"]
+    # backgrounds of few positive and negative images differ by chance
+    assert found["law"]["part"] != pytest.approx(found["law"]["image"], rel=1e-3)
+    assert found["ideal"]["part"] == pytest.approx(found["ideal"]["image"])
     assert found["context_law"]["image"] <= found["context_law"]["bound"]
     assert found["context"]["pixel"][-1] > found["context"]["pixel"][0]
