@@ -6,8 +6,9 @@ from typing import Any
 
 from segclf.core.text import counted
 from segclf.study.compare.figures import number, p_value
-from segclf.study.science.crossed import METRICS
+from segclf.study.science.crossed import METRICS, ONE_TRAINING
 from segclf.study.science.judge import row_of
+from segclf.study.science.sentences import ALONE, is_alone
 
 Row = dict[str, Any]
 CONFIRMED, NOT_CONFIRMED, NOT_RUN = "confirmed", "not confirmed", "not run"
@@ -16,6 +17,10 @@ NEAR_ONE = 2.0
 """A factor up to it counts as near 1."""
 NEAR_NONE = 0.25
 """A gain up to this share of the goal counts as small."""
+LEAST_STEP = 0.1
+"""The smallest step of the published trend, from 0.72 with boxes to 0.82 with masks."""
+NEAR_FLAT = NEAR_NONE * LEAST_STEP
+"""A step below it counts as none: the same share of what was claimed."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def verdict(claim: Claim, entry: Mapping[str, Any]) -> Row:
     elif claim.kind == "trend":
         row |= _trend_verdict(claim, found)
     else:
-        row |= _number_verdict(claim, found)
+        row |= _number_verdict(claim, found, entry)
     return row | {"fade": _fade(claim, entry)}
 
 
@@ -111,7 +116,7 @@ def _effect(claim: Claim, found: Row) -> Row:
     return found["relative"] | {"none": 0.0, "bound": "exact", "words": "", "unit": " %"}
 
 
-def _number_verdict(claim: Claim, found: Row) -> Row:
+def _number_verdict(claim: Claim, found: Row, entry: Mapping[str, Any]) -> Row:
     own = _effect(claim, found)
     name, value, goal = claim.name, own["value"], claim.goal or 0.0
     if value is None:
@@ -121,10 +126,10 @@ def _number_verdict(claim: Claim, found: Row) -> Row:
     lower = found["difference"]["lo"] if claim.kind == "gain" else own["lo"]
     none = own["none"]
     is_reached = value >= goal and own["bound"] != "at most"
-    is_shown = lower is not None and lower > none
+    is_shown = lower is not None and lower > none and not is_alone(found)
     state = CONFIRMED if is_reached and is_shown else NOT_CONFIRMED
     is_sure = state == CONFIRMED and own["lo"] is not None and own["lo"] >= goal
-    numbers = f"{_what(claim)} {_figures(own)}{_values(claim, found)} over "
+    numbers = f"{_what(claim)} {_figures(own, found)}{_values(claim, found, entry)} over "
     numbers += counted(len(found["seeds"]), "training")
     numbers += f"; the goal is {goal:g}{own['unit']}"
     if state == CONFIRMED:
@@ -133,6 +138,7 @@ def _number_verdict(claim: Claim, found: Row) -> Row:
         reasons = [] if is_reached else ["which is not reached"]
         if not is_shown:
             reasons.append(f"and no effect ({none:g}{own['unit']}) cannot be excluded")
+            reasons += [f"({ONE_TRAINING})"] if is_alone(found) else []
         tail = " ".join(reasons).removeprefix("and ")
     row = {"value": value, "lo": own["lo"], "hi": own["hi"], "bound": own["bound"]}
     return row | {
@@ -151,14 +157,25 @@ def _what(claim: Claim) -> str:
     return f"{metric}{of} of {arm}, relative to that of {other}, is higher by"
 
 
-def _values(claim: Claim, found: Row) -> str:
+def _values(claim: Claim, found: Row, entry: Mapping[str, Any]) -> str:
     """What a gain is the relation of: near 0, a little makes thousands of percent."""
     if claim.kind == "factor":
         return ""
-    return f" at {found['level']}: {number(found['value'])} and {number(found['other_value'])}"
+    text = f" at {found['level']}: {number(found['value'])} and {number(found['other_value'])}"
+    return text + (_specificities(found, entry) if claim.metric == "recall" else "")
 
 
-def _figures(own: Row) -> str:
+def _specificities(found: Row, entry: Mapping[str, Any]) -> str:
+    """Those of both arms in the same cases: at another one, recall is another."""
+    place = ("regime", "level", "group", "arm", "other")
+    for row in entry.get("paired", ()):
+        is_it = row["metric"] == "specificity" and all(row[key] == found[key] for key in place)
+        if is_it and row["value"] is not None:
+            return f" (at a specificity of {row['value']:.2f} and {row['other_value']:.2f})"
+    return ""
+
+
+def _figures(own: Row, found: Row) -> str:
     """Value and interval; an end that was not measured says so."""
     unit = own["unit"]
 
@@ -168,9 +185,10 @@ def _figures(own: Row) -> str:
     text = f"{own['words']}{show(own['value'])}{unit}"
     if own["lo"] is None and own["hi"] is None:
         return f"{text} (no interval: {own.get('reason') or 'undefined'})"
-    lo = "unknown" if own["lo"] is None else show(own["lo"])
+    lo = "from below what was measured" if own["lo"] is None else show(own["lo"])
     hi = "beyond what was measured" if own["hi"] is None else show(own["hi"]) + unit
-    return f"{text} (95 % interval {lo} to {hi})"
+    alone = f", {ALONE}" if is_alone(found) else ""
+    return f"{text} (95 % interval {lo} to {hi}{alone})"
 
 
 def _trend_verdict(claim: Claim, found: Row) -> Row:
@@ -179,7 +197,7 @@ def _trend_verdict(claim: Claim, found: Row) -> Row:
         lacks = next(step["reason"] for step in steps if step["value"] is None)
         state = NOT_RUN if lacks.startswith("no training") else NOT_CONFIRMED
         return {"state": state, "value": None, "text": f"{claim.name}: {state}: {lacks}."}
-    state = CONFIRMED if found["is_rising"] else NOT_CONFIRMED
+    state = CONFIRMED if found["is_rising"] and not is_alone(found) else NOT_CONFIRMED
     values = [steps[0]["other_value"], *(step["value"] for step in steps)]
     reached = ", ".join(
         f"{number(value)} ({name})" for name, value in zip(found["order"], values, strict=True)
@@ -194,6 +212,7 @@ def _step(step: Row) -> str:
     if own["lo"] is None or own["hi"] is None:
         return f"{step['second']} to {step['first']} {own['value']:+.3f} (no interval)"
     p = f", p {p_value(step['p'])}" if step["p"] is not None else ""
+    p = f", {ALONE}" if is_alone(step) else p
     ends = f"{own['lo']:+.3f} to {own['hi']:+.3f}{p}"
     return f"{step['second']} to {step['first']} {own['value']:+.3f} ({ends})"
 
@@ -208,9 +227,9 @@ def _fade(claim: Claim, entry: Mapping[str, Any]) -> Row | None:
         return {"state": NOT_RUN, "text": f"{where}: {NOT_RUN}."}
     if claim.kind == "trend":
         own = _trend_verdict(claim, found)
-        state = _fade_of_trend(found)
-        text = own["text"].removeprefix(f"{claim.name}: {own['state']}: ")
-        return {"state": state, "text": f"{where}: {_fade_words(state)}: {text}"}
+        state, why = _fade_of_trend(found)
+        text = own["text"].removeprefix(f"{claim.name}: {own['state']}: ").removesuffix(".")
+        return {"state": state, "text": f"{where}: {_fade_words(state)}: {text}{why}."}
     own = _effect(claim, found)
     if own["value"] is None:
         reason = found.get("reason") or own.get("reason") or "it has no value"
@@ -218,7 +237,9 @@ def _fade(claim: Claim, entry: Mapping[str, Any]) -> Row | None:
     ends = found["difference"] if claim.kind == "gain" else own
     limit = NEAR_ONE if claim.kind == "factor" else NEAR_NONE * (claim.goal or 0.0)
     state, why = _fade_state(own, ends, limit, claim.goal or 0.0)
-    numbers = f"{_what(claim)} {_figures(own)}{_values(claim, found)}"
+    if is_alone(found):
+        state, why = OPEN, f"; {ONE_TRAINING}"
+    numbers = f"{_what(claim)} {_figures(own, found)}{_values(claim, found, entry)}"
     text = f"{where}: {_fade_words(state)}: {numbers}{why}."
     return {"state": state, "value": own["value"], "lo": own["lo"], "hi": own["hi"], "text": text}
 
@@ -237,12 +258,18 @@ def _fade_state(own: Row, ends: Row, limit: float, goal: float) -> tuple[str, st
     return (FADES if is_small else OPEN), why
 
 
-def _fade_of_trend(found: Row) -> str:
-    """Faded: no step up is shown."""
+def _fade_of_trend(found: Row) -> tuple[str, str]:
+    """Faded: every step is small as a whole. That none is shown is not enough."""
     if found["is_rising"] is None:
-        return NOT_RUN
-    shown = [(step["difference"]["lo"] or 0.0) > 0 for step in found["steps"]]
-    return STAYS if all(shown) else OPEN if any(shown) else FADES
+        return NOT_RUN, ""
+    if is_alone(found):
+        return OPEN, f"; {ONE_TRAINING}"
+    if found["is_rising"]:
+        return STAYS, ""
+    ends = [step["difference"]["hi"] for step in found["steps"]]
+    if all(end is not None and end < NEAR_FLAT for end in ends):
+        return FADES, f"; every interval ends below {NEAR_FLAT:+g}"
+    return OPEN, f"; a step of {NEAR_FLAT:+g} or more cannot be excluded"
 
 
 def _fade_words(state: str) -> str:

@@ -3,15 +3,24 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from segclf.core.randomness import generator
-from segclf.study.weighted import weighted_aurocs, weighted_average_precisions, weighted_shares
+from segclf.study.science.cells import SPECIFICITY
+from segclf.study.weighted import (
+    weighted_aurocs,
+    weighted_average_precisions,
+    weighted_recalls_at,
+    weighted_shares,
+)
 
 N_RESAMPLES = 2000
+ONE_TRAINING = "one training: its noise is not known"
+"""Why there is no p value, and why nothing is shown."""
 MOST_UNDEFINED = 0.025
 """Share of resamples without a value above which there is no interval."""
 Row = dict[str, Any]
@@ -48,6 +57,11 @@ METRICS = {
     "average_precision": Metric("average precision", "score", weighted_average_precisions),
     "recall": Metric("recall", "decision", _recall, (1,)),
     "specificity": Metric("specificity", "decision", _specificity, (0,)),
+    "recall_at_specificity": Metric(
+        f"recall at a test specificity of {SPECIFICITY:g}",
+        "score",
+        partial(weighted_recalls_at, specificity=SPECIFICITY),
+    ),
 }
 
 
@@ -85,8 +99,6 @@ class Crossed:
     are. No training: none that every condition has."""
     counts: Row
     """`seeds`, `n_cases`, `n_patients`, `n_positive`, `n_negative`, `n_set_aside`."""
-    is_folds: bool
-    """Each training is a fold's, and folds are not drawn anew: each has other patients."""
     draws: Draws
 
     @property
@@ -98,18 +110,23 @@ class Crossed:
         """(condition, 1 + resample): means over the trainings, these drawn anew as well.
 
         One training less is drawn than there are: drawing all would make the variance of their
-        mean too small by (n - 1) / n, a fifth for five.
+        mean too small by (n - 1) / n, a fifth for five. Folds are drawn like trainings. As each
+        has patients of its own, folds differ by their patients too, whose noise then counts about
+        twice: p values and intervals are too wide rather than too narrow. That the training sets
+        of folds share cases is seen by no resampling. One training is the same in every resample:
+        only patients vary.
 
         Source:
             Owen, Ann Appl Stat 1 (2007) 386; one less: McCarthy and Snowden, Vital Health Stat 2
-            (95) (1985).
+            (95) (1985); shared training cases: Nadeau and Bengio, Mach Learn 52 (2003) 239.
         """
         n = self.n_seeds
         weight = np.full((1 + N_RESAMPLES, n), 1 / n)
-        if n > 1 and not self.is_folds:
+        if n > 1:
             draw = generator(self.draws.seed, "trainings", n)
             weight[1:] = draw.multinomial(n - 1, np.full(n, 1 / n), N_RESAMPLES) / (n - 1)
-        return (self.value * weight).sum(axis=2)
+        # a fold that is not drawn need not have a value among the patients that are
+        return np.where(weight > 0, self.value * weight, 0).sum(axis=2)
 
     def freedom(self, gradient: Sequence[float]) -> float:
         """Degrees of freedom of a number that changes by `gradient` with each condition's mean.
@@ -120,7 +137,7 @@ class Crossed:
         """
         each = np.tensordot(gradient, self.value, axes=1)
         n, n_patients = self.n_seeds, len(self.draws.code)
-        by_seed = 0.0 if n < 2 or self.is_folds else float(each[0].var(ddof=1)) / n
+        by_seed = 0.0 if n < 2 else float(each[0].var(ddof=1)) / n
         by_patient = float(np.nanvar(each[1:].mean(axis=1)))
         parts = by_seed**2 / max(n - 1, 1) + by_patient**2 / max(n_patients - 1, 1)
         if not parts > 0:
@@ -174,10 +191,9 @@ def crossed(
         found.append(each)
     shape = (len(conditions), 1 + N_RESAMPLES, 0)
     value = np.stack(found, axis=2) if found else np.zeros(shape)
-    folds = scores["fold"].notna().any() if "fold" in scores else False
     counts = _counts(tables or unused) | {"n_set_aside": n_aside}
     counts["seeds"] = [int(facts["seed"].iloc[0]) for facts in tables]
-    return Crossed(value, counts, bool(folds), draws)
+    return Crossed(value, counts, draws)
 
 
 def _members(scores: pd.DataFrame, rule: Metric) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from segclf.study.science.cells import Cell
 from segclf.study.science.factor import factor
 from segclf.study.science.feature import feature_of
 from segclf.study.science.judge import curve, paired, trend
-from segclf.study.science.plan import Study
+from segclf.study.science.plan import GRID, Study, grid, search_key
 from segclf.study.science.source import open_pool
 
 Row = dict[str, Any]
@@ -42,6 +42,7 @@ def entry_of(
         "regimes": {regime.name: regime.about for regime in study.regimes},
         "claims": [asdict(claim) for claim in study.claims],
         "counts": _counts(cells),
+        "search_edges": _search_edges(study, cells),
         "cells": table,
         "exit_code": max((int(row.get("exit_code") or 0) for row in own), default=0),
     }
@@ -95,13 +96,28 @@ def group_name(study: Study) -> str:
 
 
 def _paired(study: Study, told: pd.DataFrame, metric: str, group: str | None) -> list[Row]:
-    """Every arm minus the reference; all p values of the metric are adjusted together."""
+    """Every arm minus the reference; p of all arms, regimes and levels are adjusted together."""
     arms = [arm for arm in dict.fromkeys(told["arm"]) if arm != study.reference]
     found = [row for arm in arms for row in paired(told, arm, study.reference, metric, group=group)]
     p = np.array([np.nan if row["p"] is None else row["p"] for row in found], dtype=float)
     for row, value in zip(found, holm(p), strict=True):
         row["p_adjusted"] = None if np.isnan(value) else float(value)
     return found
+
+
+def _search_edges(study: Study, cells: Sequence[Cell]) -> dict[str, Row]:
+    """Family to `n` searches and `n_at_edge`: how many chose the fastest rate or the most steps."""
+    places = {(own.name, level.name): (own, level) for own in study.regimes for level in own.levels}
+    most = tuple(max(factors) for factors in zip(*GRID, strict=True))
+    at_edge: dict[str, dict[str, bool]] = {}
+    for cell in cells:
+        tried = grid(cell.source)
+        if cell.overrides in tried:
+            key = search_key(*places[cell.regime, cell.level], cell.arm, cell.fold)
+            factors = GRID[tried.index(cell.overrides)]
+            is_at_edge = any(own == end for own, end in zip(factors, most, strict=True))
+            at_edge.setdefault(cell.arm.family, {})[key] = is_at_edge
+    return {name: {"n": len(own), "n_at_edge": sum(own.values())} for name, own in at_edge.items()}
 
 
 def _counts(cells: Sequence[Cell]) -> Row:

@@ -102,7 +102,8 @@ def _factor(
     if undefined:
         row["reason"] = undefined[0]
     elif open_ends:
-        row["reason"] = f"no {' and '.join(open_ends)} end: it lies beyond the sizes of the study"
+        lie = "it lies" if len(open_ends) == 1 else "they lie"
+        row["reason"] = f"no {' and no '.join(open_ends)} end: {lie} beyond the sizes of the study"
     row["share_at_least"] = float(np.isinf(high[1:]).mean())
     row["share_at_most"] = float(np.isinf(low[1:]).mean())
     return row
@@ -162,7 +163,7 @@ def size_reached(
     low, high = values[before, column], values[after, column]
     with np.errstate(invalid="ignore", divide="ignore"):
         share = (aim - low) / (high - low)
-    between = log_sizes[before] + share * (log_sizes[after] - log_sizes[before])
+        between = log_sizes[before] + share * (log_sizes[after] - log_sizes[before])
     is_first, is_never = below == 0, below == len(values)
     least = np.where(is_first, -np.inf, np.where(is_never, log_sizes[-1], between))
     most = np.where(is_first, log_sizes[0], np.where(is_never, np.inf, between))

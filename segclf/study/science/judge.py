@@ -7,6 +7,7 @@ import pandas as pd
 
 from segclf.evaluate.inference.multiplicity import holm
 from segclf.study.science.crossed import (
+    ONE_TRAINING,
     Crossed,
     Draws,
     Row,
@@ -16,10 +17,16 @@ from segclf.study.science.crossed import (
     patients_drawn,
 )
 
-P_METHOD = (
-    "paired t test: difference over its standard error, both over trainings and patients drawn "
-    "anew together, degrees of freedom after Satterthwaite"
-)
+_T_TEST = "paired t test: difference over its standard error, both over {} and patients drawn anew "
+_T_TEST += "together, degrees of freedom after Satterthwaite"
+P_METHOD = {
+    "trainings": _T_TEST.format("trainings"),
+    "folds": f"{_T_TEST.format('folds')}; folds differ by their patients too, whose noise counts "
+    "about twice, so p is too large rather than too small; that folds share training cases is not "
+    "seen",
+    "one": "none, and intervals are of patients alone: one training, whose noise is not known",
+}
+"""What is done with several trainings on one split, with folds, and with one training in all."""
 
 
 def curve(
@@ -27,8 +34,8 @@ def curve(
 ) -> list[Row]:
     """Per regime, level and arm: mean over trainings, its 95 % interval, each, and the counts.
 
-    Undefined values are None, with the reason. Trainings and patients are drawn anew together,
-    those of folds are not (each has other patients).
+    Undefined values are None, with the reason. Trainings (or folds) and patients are drawn anew
+    together; the interval of one training is of patients alone.
 
     Args:
         scores: One row per regime, level, arm, seed and test case.
@@ -68,9 +75,10 @@ def paired(
 ) -> list[Row]:
     """Per regime and level: an arm minus another, absolute and in % of the other.
 
-    Only trainings and cases that both have count. `p` is of `P_METHOD`; `p_adjusted` pays for all
-    regimes and levels of this call (Holm); intervals are of one comparison each. A resample in
-    which the other's value is 0 makes the relative difference infinite.
+    Only trainings and cases that both have count. `p` is of `P_METHOD`, or None with its
+    `p_reason`, as with one training; `p_adjusted` pays for all regimes and levels of this call
+    (Holm); intervals are of one comparison each. A resample in which the other's value is 0 makes
+    the relative difference infinite.
 
     Args:
         scores: One row per regime, level, arm, seed and test case.
@@ -183,10 +191,12 @@ def _pair(
     row |= {"value": float(means[0, 0]), "other_value": float(means[1, 0])}
     row["difference"] = _summary(found, [1, -1])
     row["relative"] = _relative(found, means)
-    if row["difference"]["lo"] is not None:
-        row["df"] = found.freedom([1, -1])
-        row["p"] = _p_value(means[0] - means[1], row["df"])
-    return row
+    if found.n_seeds == 1:
+        return row | {"p_reason": ONE_TRAINING}
+    if row["difference"]["lo"] is None:
+        return row | {"p_reason": row["difference"]["reason"]}
+    row["df"] = found.freedom([1, -1])
+    return row | {"p": _p_value(means[0] - means[1], row["df"])}
 
 
 def _relative(found: Crossed, means: np.ndarray) -> Row:

@@ -4,15 +4,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from segclf.core.text import counted, plural
-from segclf.study.compare.figures import interval_of, number, p_value
+from segclf.study.compare.figures import interval_of, number
 from segclf.study.goals import cost_line
 from segclf.study.science.claims import Claim, verdict
 from segclf.study.science.crossed import METRICS
 from segclf.study.science.judge import P_METHOD
-from segclf.study.science.sentences import factor_sentences, pair_sentences, trend_sentences
+from segclf.study.science.sentences import (
+    ALONE,
+    alone_note,
+    edge_sentence,
+    factor_sentences,
+    is_alone,
+    pair_sentences,
+    trend_sentences,
+)
+from segclf.study.science.tables import differences, factors, named, table
 
 Row = Mapping[str, Any]
 NOT_RUN = "not run"
+ADJUSTED = (
+    "adjusted together for all comparisons, regimes and levels of one metric in one group (Holm), "
+    "each metric and group by itself"
+)
 NAMED = {
     "counts": ("Cases by label and feature", "where", "cases of the first subset"),
     "settings": ("Settings chosen on validation cases", "where, family of networks", "settings"),
@@ -27,9 +40,9 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
         title: Of the section.
         entry: Plain data: `about` (the protocol in words), `x_name`, `unit_name`, `regimes` (name
             to words), `claims` (fields of `Claim`), `settings` and `counts` (words to value),
-            `curves`, `paired`, `factor`, `trend` (rows of judge.py and factor.py), `cells` (rows
-            of the table of cells), `figures` (file names). Only `about` has to be there. None
-            has not run.
+            `search_edges` (family of networks to counts), `curves`, `paired`, `factor`, `trend`
+            (rows of judge.py and factor.py), `cells` (rows of the table of cells), `figures`
+            (file names). Only `about` has to be there. None has not run.
         level: Of the heading.
     """
     head = "#" * level
@@ -44,7 +57,9 @@ def section(title: str, entry: Row | None, *, level: int = 2) -> str:
     for name, title_of in NAMED.items():
         if own := entry.get(name):
             lines += [f"{head}# {title_of[0]}\n"]
-            lines += [*_table(title_of[1:], [[key, str(value)] for key, value in own.items()]), ""]
+            lines += [*table(title_of[1:], [[key, str(value)] for key, value in own.items()]), ""]
+            if name == "settings" and (edge := edge_sentence(entry.get("search_edges", {}))):
+                lines += [f"{edge}\n"]
     lines += [*_missing(entry), _cost(entry)]
     return "\n".join(lines) + "\n"
 
@@ -74,18 +89,28 @@ def _protocol(entry: Row) -> str:
         seeds = sorted({len(row["seeds"]) for row in entry["curves"] if row["seeds"]})
         n = f"{seeds[0]} to {seeds[-1]} trainings" if len(seeds) > 1 else counted(
             (seeds or [0])[0], "training")  # fmt: skip
-        is_folds = any(not _is_none(cell.get("fold")) for cell in entry.get("cells", ()))
-        drawn = (
-            f"resample {units} (folds are not drawn anew)"
-            if is_folds
-            else f"draw trainings and {units} anew together"
-        )
+        drawn = f"draw {_design(entry)} and {units} anew together"
+        if seeds[:1] == [1]:
+            drawn = f"are {ALONE}" if len(seeds) == 1 else f"{drawn} (with one, {ALONE})"
         text.append(
             f"Values are means over {n}; 95 % intervals {drawn} and are of one number each."
         )
-    if entry.get("paired"):
-        text.append(f"p: {P_METHOD}; adjusted for all regimes and levels of a comparison (Holm).")
+    text += _p_method(entry)
     return " ".join([*text, "Research use."])
+
+
+def _design(entry: Row) -> str:
+    is_folds = any(not _is_none(cell.get("fold")) for cell in entry.get("cells", ()))
+    return "folds" if is_folds else "trainings"
+
+
+def _p_method(entry: Row) -> Iterator[str]:
+    """How p came about in the designs that the rows have."""
+    known = [row for row in entry.get("paired", ()) if row["value"] is not None]
+    if not all(map(is_alone, known)):
+        yield f"p: {P_METHOD[_design(entry)]}; {ADJUSTED}."
+    if any(map(is_alone, known)):
+        yield f"p with one training: {P_METHOD['one']}."
 
 
 def _conclusion(entry: Row) -> list[str]:
@@ -114,14 +139,10 @@ def _tables(entry: Row, regime: str) -> list[str]:
     for metric, group in kinds or [("auroc", None)]:
         own = [row for row in curves if (row["metric"], row["group"]) == (metric, group)]
         if own or not kinds:
-            lines += _means(entry, own, cells, _named(metric, group))
-        lines += _differences(entry, regime, metric, group)
-    lines += _factors(entry, regime)
+            lines += _means(entry, own, cells, named(metric, group))
+        lines += differences(entry, regime, metric, group)
+    lines += factors(entry, regime)
     return lines
-
-
-def _named(metric: str, group: str | None) -> str:
-    return METRICS[metric].name + (f" in {group}" if group else "")
 
 
 def _means(entry: Row, curves: Sequence[Row], cells: Sequence[Row], name: str) -> list[str]:
@@ -139,10 +160,12 @@ def _means(entry: Row, curves: Sequence[Row], cells: Sequence[Row], name: str) -
     foot = f"{name}. {_tested(tested)}" if tested else f"{name}: {NOT_RUN}."
     if any(row["n_set_aside"] for row in tested):
         foot += f" At most {max(row['n_set_aside'] for row in tested)} scores were set aside."
-    heads = [entry.get("x_name", "level"), "training cases (positive)", *arms]
+    notes = [alone_note([row for row in curves if row["arm"] == arm]) for arm in arms]
+    titles = [f"{arm}{note}" for arm, note in zip(arms, notes, strict=True)]
+    heads = [entry.get("x_name", "level"), "training cases (positive)", *titles]
     if not any(line[1] for line in lines):
         heads, lines = [heads[0], *heads[2:]], [[line[0], *line[2:]] for line in lines]
-    return [*_table(heads, lines), foot + "\n"]
+    return [*table(heads, lines), foot + "\n"]
 
 
 def _x_of(level: str, rows: Sequence[Row]) -> float:
@@ -189,61 +212,6 @@ def _tested(rows: Sequence[Row]) -> str:
     return f"{texts[0]}: {texts[1]}, {texts[2]}."
 
 
-def _differences(entry: Row, regime: str, metric: str, group: str | None) -> list[str]:
-    lines = []
-    for row in entry.get("paired", ()):
-        if (row["regime"], row["metric"], row["group"]) != (regime, metric, group):
-            continue
-        if row["value"] is None:
-            lines.append(
-                [str(row["level"]), f"{row['arm']} - {row['other']}", row["reason"], "", ""]
-            )
-            continue
-        own, gain = row["difference"], row["relative"]
-        text = f"{own['value']:+.3f}" + (
-            f" ({own['lo']:+.3f} to {own['hi']:+.3f})"
-            if None not in (own["lo"], own["hi"])
-            else f" (no interval: {own.get('reason')})"
-        )
-        p = "" if row["p_adjusted"] is None else p_value(row["p_adjusted"])
-        compared = f"{row['arm']} - {row['other']}"
-        lines.append([str(row["level"]), compared, text, _percent(gain), p])
-    if not lines:
-        return []
-    heads = [entry.get("x_name", "level"), "compared", f"{_named(metric, group)}: difference"]
-    return _table([*heads, "relative", "adjusted p"], lines)
-
-
-def _percent(gain: Row) -> str:
-    if gain["value"] is None:
-        return f"undefined: {gain.get('reason')}"
-    text = f"{gain['value']:+.1f} %"
-    if gain["lo"] is None and gain["hi"] is None:
-        return text
-    ends = ["no end" if gain[end] is None else f"{gain[end]:+.1f}" for end in ("lo", "hi")]
-    return f"{text} ({ends[0]} to {ends[1]})"
-
-
-def _factors(entry: Row, regime: str) -> list[str]:
-    own = [row for row in entry.get("factor", ()) if row["regime"] == regime]
-    if not own:
-        return []
-    x_name = entry.get("x_name", "training images")
-    lines = []
-    for row in own:
-        if row["value"] is None:
-            lines.append(["", "", f"undefined: {row['reason']}"])
-            continue
-        state = "" if row["state"] == "exact" else f"{row['state']} "
-        ends = ["not measured" if row[end] is None else f"{row[end]:.3g}" for end in ("lo", "hi")]
-        text = f"{state}{row['value']:.3g} ({ends[0]} to {ends[1]})"
-        lines.append([str(row["level"]), number(row["aim"]), text])
-    first = own[0]
-    heads = [f"{first['other']}: {x_name}", f"{METRICS[first['metric']].name} to reach",
-             f"factor fewer for {first['arm']} (95 %)"]  # fmt: skip
-    return _table(heads, lines)
-
-
 def _missing(entry: Row) -> Iterator[str]:
     """How many cells lack, and which."""
     cells = entry.get("cells", ())
@@ -269,8 +237,3 @@ def _cost(entry: Row) -> str:
     search = entry.get("search") or {"n": 0, "cpu_s": 0.0}
     tried = f" The search: {counted(search['n'], 'training')}, {search['cpu_s'] / 60:.0f} min."
     return f"Cost: {cost_line(spent)}{tried if search['n'] else ''}" if done else NOTHING
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]

@@ -168,7 +168,7 @@ def rare_site(site: str, sites: Mapping[str, float], about: str, confirm_seed: i
         for share in (0.4, 0.1, 0.02)
     )
     name = f"site {site}"
-    metrics = ("recall", name), ("recall", f"not {name}"), ("specificity", None), ("auroc", name)
+    own = ("recall", name), ("specificity", name), ("recall_at_specificity", name), ("auroc", name)
     regimes = _two(levels, {"site": dict(sites)}, searched="10%")
     return Study(
         name="rare-subgroup",
@@ -176,7 +176,7 @@ def rare_site(site: str, sites: Mapping[str, float], about: str, confirm_seed: i
         axis="share of the subgroup in training",
         regimes=tuple(replace(regime, confirm_seed=confirm_seed) for regime in regimes),
         overrides=ON_PHANTOM,
-        metrics=metrics,
+        metrics=(*own, ("recall", f"not {name}"), ("specificity", None)),
         about=f"{N_TRAIN} training images, of which a share is of one site with {about}. Recall is "
         "that at the threshold which gives a specificity of 0.9 on validation cases.",
         claims=(replace(CLAIMS["rare-subgroup"], level="2%", fade_level="2%", group=name),),

@@ -27,17 +27,18 @@ def gain(value, lo, hi, regime="claimed", metric="robust_auroc", group=None, **m
     return PAIR | row | {"seeds": [0, 1, 2, 3, 4]} | more
 
 
-def trend(*lows, regime="claimed", values=(0.46, 0.72, 0.82)):
+def trend(*lows, highs=(0.5, 0.5), regime="claimed", values=(0.46, 0.72, 0.82)):
     steps = [
         {
             "first": first, "second": second, "value": values[k + 1], "other_value": values[k],
-            "difference": {"value": values[k + 1] - values[k], "lo": low, "hi": 0.5}, "p": 0.01,
+            "difference": {"value": values[k + 1] - values[k], "lo": low, "hi": highs[k]},
+            "p": 0.01, "seeds": [0, 1, 2, 3, 4],
         }
         for k, (second, first, low) in enumerate(
             zip(("label", "box"), ("box", "mask"), lows, strict=True)
         )
     ]  # fmt: skip
-    is_rising = all(low > 0 for low in lows)
+    is_rising = all(low is not None and low > 0 for low in lows)
     row = {"regime": regime, "level": "all", "metric": "robust_auroc", "group": None}
     return row | {"order": ["label", "box", "mask"], "steps": steps, "is_rising": is_rising}
 
@@ -135,15 +136,82 @@ def test_a_gain_fades_likewise(row, state):
 
 
 def test_a_trend_is_confirmed_if_every_step_is_shown():
-    up = verdict(COARSE, {"trend": [trend(0.1, 0.02), trend(-0.1, -0.2, regime="faded")]})
-    assert (up["state"], up["fade"]["state"]) == ("confirmed", "fades")
+    up = verdict(COARSE, {"trend": [trend(0.1, 0.02)]})
+    assert (up["state"], up["fade"]["state"]) == ("confirmed", "not run")
     assert "0.460 (label), 0.720 (box), 0.820 (mask)" in up["text"]
     assert "label to box +0.260 (+0.100 to +0.500, p 0.010)" in up["text"]
-    flat = verdict(COARSE, {"trend": [trend(0.1, -0.01), trend(0.1, -0.2, regime="faded")]})
-    assert (flat["state"], flat["fade"]["state"]) == ("not confirmed", "open")
+    assert verdict(COARSE, {"trend": [trend(0.1, -0.01)]})["state"] == "not confirmed"
     lacking = trend(0.1, 0.1) | {"is_rising": None}
     lacking["steps"][1] |= {"value": None, "reason": "no training of both has a value"}
     assert verdict(COARSE, {"trend": [lacking]})["state"] == "not run"
+
+
+@pytest.mark.parametrize(
+    ("lows", "highs", "state", "why"),
+    [
+        ((-0.01, -0.02), (0.5, 0.01), "open", "; a step of +0.025 or more cannot be excluded."),
+        ((-0.01, -0.02), (0.024, 0.01), "fades", "; every interval ends below +0.025."),
+        ((-0.01, -0.02), (0.024, 0.026), "open", "; a step of +0.025 or more cannot be excluded."),
+        ((-0.01, None), (0.024, None), "open", "; a step of +0.025 or more cannot be excluded."),
+        ((0.1, -0.2), (0.5, 0.01), "open", "; a step of +0.025 or more cannot be excluded."),
+        ((0.1, 0.02), (0.5, 0.5), "does not fade", "p 0.010)."),
+    ],
+)
+def test_a_trend_fades_only_if_every_step_is_small_as_a_whole(lows, highs, state, why):
+    found = verdict(COARSE, {"trend": [trend(*lows, highs=highs, regime="faded")]})
+    assert found["fade"]["state"] == state
+    assert found["fade"]["text"].endswith(why)
+
+
+@pytest.mark.parametrize("regime", ["claimed", "faded"])
+@pytest.mark.parametrize(
+    ("claim", "key", "row"),
+    [
+        (FACTOR, "factor", factor(12, 10.5, 20)),
+        (FACTOR, "factor", factor(1.1, 0.9, 1.3)),
+        (SHORTCUT, "paired", gain(60, 20, 100)),
+        (SHORTCUT, "paired", gain(3, -1, 4)),
+        (COARSE, "trend", trend(0.1, 0.02)),
+        (COARSE, "trend", trend(-0.1, -0.1, highs=(0.01, 0.01))),
+    ],
+)
+def test_one_training_confirms_nothing_and_no_effect_fades_in_it(claim, key, row, regime):
+    row = row | {"regime": regime, "seeds": [0]}
+    if "steps" in row:
+        row["steps"] = [step | {"seeds": [0], "p": None} for step in row["steps"]]
+    found = verdict(claim, {key: [row]})
+    assert found["state"] == ("not confirmed" if regime == "claimed" else "not run")
+    assert found["fade"]["state"] == ("not run" if regime == "claimed" else "open")
+    text = found["text"] if regime == "claimed" else found["fade"]["text"]
+    assert "of patients alone: one training" in text
+    if regime == "faded":
+        assert text.endswith("; one training: its noise is not known.")
+
+
+def test_a_recall_stands_beside_the_specificity_of_both_arms_in_its_own_cases():
+    def of(metric, group, value, other, **more):
+        row = gain(200, 100, 300, metric=metric, group=group)
+        return row | {"value": value, "other_value": other} | more
+
+    rows = [
+        of("specificity", None, 0.9, 0.91),
+        of("specificity", "rare", 0.99, 0.98, level="other"),
+        of("specificity", "rare", 0.872, 0.8449),
+        of("recall", "rare", 0.6, 0.2),
+    ]
+    text = " at all: 0.600 and 0.200 (at a specificity of 0.87 and 0.84) over 5 trainings;"
+    assert text in verdict(RARE, {"paired": rows})["text"]
+    assert " at all: 0.600 and 0.200 over" in verdict(RARE, {"paired": rows[3:]})["text"]
+    faded = [row | {"regime": "faded"} for row in rows]
+    assert text.split(" over")[0] in verdict(RARE, {"paired": faded})["fade"]["text"]
+
+
+def test_an_interval_without_ends_reads_plainly():
+    low = verdict(FACTOR, {"factor": [factor(2.08, None, 3.54)]})["text"]
+    assert "(95 % interval from below what was measured to 3.54)" in low
+    both = "no lower and no upper end: they lie beyond the sizes of the study"
+    none = verdict(FACTOR, {"factor": [factor(0.25, None, None, "at most", reason=both)]})["text"]
+    assert f"at most 0.25 (no interval: {both})" in none
 
 
 def test_a_study_that_has_not_run_says_so_of_every_claim():

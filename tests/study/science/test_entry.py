@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
 from typer.testing import CliRunner
 
 from segclf.cli import app
@@ -14,6 +16,7 @@ from segclf.core.errors import SegclfError, UsageError
 from segclf.manifest import cases_of
 from segclf.study.science import flow
 from segclf.study.science import run as run_module
+from segclf.study.science.cells import Arm
 from segclf.study.science.own import numbers_of, own_study
 from segclf.study.science.own_levels import Question
 from segclf.study.science.page import study_html
@@ -99,6 +102,45 @@ def test_an_entry_agrees_with_scikit_learn_and_counts_the_trap(trap, folder, dra
     assert (train[0] + train[3]) / 30 == pytest.approx(0.95, abs=0.04)
     assert entry["exit_code"] == 0
     assert json.loads(json.dumps(entry)) == entry
+
+
+def test_searches_that_end_at_the_edge_of_the_grid_are_counted(trap, folder, drawn, monkeypatch):
+    train = flow.train_cell
+
+    def graded(cell, training, on_event):
+        scores, row = train(cell, training, on_event)
+        rate, steps = (float(text.partition("=")[2]) for text in cell.overrides)
+        if cell.is_search:  # the segmenter learns best fast, the classifier as the recipe says
+            row["val_auroc"] = rate if cell.arm.family == "segment" else -rate * steps
+        return scores, row
+
+    monkeypatch.setattr(flow, "train_cell", graded)
+    regime = replace(trap.regimes[0], searched=None)
+    shared = replace(trap.regimes[0], name="shared")
+    study = replace(trap, name="edges", regimes=(regime, shared))
+    entry = run_study(study, folder, n_seeds=2)
+    each = {"n": 4, "n_at_edge": 4}  # of three levels, and one for all of the other regime
+    assert entry["search_edges"] == {"segment": each, "classify": {"n": 4, "n_at_edge": 0}}
+    assert len(entry["settings"]) == 8
+
+
+def test_p_values_of_a_metric_are_adjusted_together_over_all_comparisons(trap, folder, drawn):
+    third = Arm("other", "segment", masks="box")
+    regime = replace(trap.regimes[0], arms=(*BOTH, third))
+    entry = run_study(replace(trap, name="three", regimes=(regime,)), folder, n_seeds=3)
+    for metric in ("robust_auroc", "auroc"):
+        rows = [row for row in entry["paired"] if row["metric"] == metric]
+        assert {row["arm"] for row in rows} == {"segmentation", "other"}
+        witness = multipletests([row["p"] for row in rows], method="holm")[1]
+        assert [row["p_adjusted"] for row in rows] == pytest.approx(witness)
+        assert len(rows) == 2 * len(RHOS)
+
+
+def test_a_recall_is_judged_beside_two_ways_of_knowing_its_specificity():
+    study = STUDIES["rare-subgroup"]
+    [claim] = study.claims
+    assert study.metrics[0] == (claim.metric, claim.group)
+    assert {("specificity", claim.group), ("recall_at_specificity", claim.group)} < {*study.metrics}
 
 
 def test_the_page_shows_the_section_and_never_html_of_a_text(trap, folder, drawn):

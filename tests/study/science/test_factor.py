@@ -100,6 +100,9 @@ def test_where_it_was_not_measured_an_interval_has_no_end():
     assert [row["value"] for row in ahead] == pytest.approx([1, 2, 4, 8])
     assert (ahead[-1]["lo"], ahead[-1]["hi"]) == (pytest.approx(8), None)
     assert ahead[-1]["reason"] == "no upper end: it lies beyond the sizes of the study"
+    (same,) = factor(study({"seg": 1, "cls": 1}, sizes=[10.0]), "seg", "cls")
+    assert (same["value"], same["lo"], same["hi"]) == (pytest.approx(1), None, None)
+    assert same["reason"] == ("no lower and no upper end: they lie beyond the sizes of the study")
     behind = factor(study({"seg": 100, "cls": 1}), "cls", "seg")
     assert [row["state"] for row in behind] == ["at most"] * 4
     assert [row["value"] for row in behind] == pytest.approx([1 / 8, 1 / 4, 1 / 2, 1])

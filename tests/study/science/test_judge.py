@@ -1,16 +1,18 @@
 """Curves, differences and trends, by hand, against scikit-learn, SciPy and a plain bootstrap."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.metrics import average_precision_score, recall_score, roc_auc_score
+from sklearn.metrics import average_precision_score, recall_score, roc_auc_score, roc_curve
 
 from segclf.study.science import crossed
 from segclf.study.science.crossed import Crossed, Draws, interval, tail_of
 from segclf.study.science.judge import curve, paired, row_of, trend
+from segclf.study.weighted import weighted_aurocs
 
 LABEL = [1, 1, 0, 0]
 
@@ -55,6 +57,12 @@ def large():
     )  # fmt: skip
 
 
+def recall_at(own, specificity):
+    """The largest of a threshold whose specificity is at least the one asked for."""
+    fpr, tpr, _ = roc_curve(own.label, own.score, drop_intermediate=False)
+    return tpr[fpr <= 1 - specificity + 1e-9].max()
+
+
 def of(scores, arm, seed):
     return scores[(scores["arm"] == arm) & (scores["seed"] == seed)]
 
@@ -66,6 +74,7 @@ def of(scores, arm, seed):
         ("average_precision", lambda own: average_precision_score(own.label, own.score)),
         ("recall", lambda own: recall_score(own.label, own.decision)),
         ("specificity", lambda own: recall_score(own.label, own.decision, pos_label=0)),
+        ("recall_at_specificity", lambda own: recall_at(own, 0.9)),
     ],
 )
 def test_a_mean_over_trainings_is_that_of_scikit_learn(large, metric, witness):
@@ -74,6 +83,19 @@ def test_a_mean_over_trainings_is_that_of_scikit_learn(large, metric, witness):
     assert list(found["each"].values()) == pytest.approx(each)
     assert found["value"] == pytest.approx(np.mean(each))
     assert found["lo"] < found["value"] < found["hi"]
+
+
+def test_recall_at_a_specificity_is_read_among_the_negatives_of_the_group(large):
+    scores = large.assign(group=np.where(large["patient_id"].str.len() == 2, "rare", "other"))
+    found = row_of(curve(scores, "recall_at_specificity", group="rare"), arm="b")
+    own = [part[part["group"] == "rare"] for part in (of(scores, "b", k) for k in range(3))]
+    assert list(found["each"].values()) == pytest.approx([recall_at(part, 0.9) for part in own])
+    every = row_of(curve(scores, "recall_at_specificity"), arm="b")
+    assert found["n_negative"] < every["n_negative"]
+    assert (
+        row_of(curve(scores[scores["label"] == 1], "recall_at_specificity"), arm="b")["reason"]
+        == "no negative test case"
+    )
 
 
 def test_robust_auroc_is_of_positives_without_the_shortcut_and_negatives_with_it():
@@ -165,7 +187,7 @@ def drawn(rng, spread, n_seeds=5, n=60):
     offset = spread * rng.normal(size=(2, 1, n_seeds))
     error = 0.1 * rng.normal(size=(2, n, n_seeds))
     value = offset + np.einsum("rn,ans->ars", weight / n, error)
-    return Crossed(value, {}, False, Draws(pd.Series(range(n)), weight, int(rng.integers(9**9))))
+    return Crossed(value, {}, Draws(pd.Series(range(n)), weight, int(rng.integers(9**9))))
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.02, 0.2])
@@ -185,17 +207,97 @@ def test_intervals_hold_the_truth_however_much_trainings_differ(spread):
     assert np.mean(held) >= stats.binom.ppf(0.01, 200, 15 / 16) / 200
 
 
-def test_trainings_of_folds_are_scored_on_their_own_cases_and_not_drawn_anew(large):
-    folded = large[large["arm"] == "a"].copy()
-    number = folded["patient_id"].str[1:].astype(int) % 3
-    folded = folded[number == folded["seed"]].assign(fold=lambda f: f["seed"])
-    (found,) = curve(folded, "auroc")
-    each = [roc_auc_score(own.label, own.score) for _, own in folded.groupby("seed")]
+def two_alike(rng, *, is_folds, noise=0.3, n=200, n_seeds=5):
+    """AUROC of two arms of one law: d' differs by training, and what is hard is shared."""
+    label, fold = np.arange(n) % 2 == 1, np.arange(n) // 2 % n_seeds
+    hard = 0.9 * rng.normal(size=n)
+    weight = np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), 100)])
+    value = np.empty((2, 101, n_seeds))
+    for arm, k in np.ndindex(2, n_seeds):
+        own = fold == k if is_folds else np.full(n, True)
+        signal = 1.2 + noise * rng.normal()
+        score = (signal * label + hard + 0.2 * rng.normal(size=n))[own]
+        value[arm, :, k] = weighted_aurocs(score, label[own], weight[:, own])
+    return Crossed(value, {}, Draws(pd.Series(range(n)), weight, int(rng.integers(9**9))))
+
+
+def two_learned(rng, *, n=150, n_features=40, n_seeds=5):
+    """AUROC of two arms, each a direction of features of its own: training sets of folds overlap.
+
+    A t test over folds alone says p < 0.05 in a tenth.
+    """
+    label, fold = np.arange(n) % 2 == 1, np.arange(n) // 2 % n_seeds
+    weight = np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), 100)])
+    value = np.empty((2, 101, n_seeds))
+    for arm in range(2):
+        features = rng.normal(size=(n, n_features)) + 0.2 * label[:, None]
+        for k in range(n_seeds):
+            train, test = fold != k, fold == k
+            up, down = (features[train & own].mean(axis=0) for own in (label, ~label))
+            direction = up - down + 0.1 * rng.normal(size=n_features)
+            value[arm, :, k] = weighted_aurocs(
+                features[test] @ direction, label[test], weight[:, test]
+            )
+    return Crossed(value, {}, Draws(pd.Series(range(n)), weight, int(rng.integers(9**9))))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [partial(two_alike, is_folds=False), partial(two_alike, is_folds=True), two_learned],
+    ids=["one split", "folds", "learned in folds"],
+)
+def test_two_arms_of_one_law_seldom_differ_however_trainings_are_split(draw, monkeypatch):
+    """By simulation: p < 0.05 comes in a third of repeats where folds are not drawn anew."""
+    monkeypatch.setattr(crossed, "N_RESAMPLES", 100)
+    rng = np.random.default_rng(0)
+    shown, missed = [], []
+    for _ in range(200):
+        found = draw(rng)
+        differences, freedom = np.subtract(*found.means()), found.freedom([1, -1])
+        t = abs(differences[0]) / np.std(differences[1:], ddof=1)
+        shown.append(2 * stats.t.sf(t, freedom) < 0.05)
+        ends = interval(differences[1:], freedom)
+        missed.append(not ends["lo"] <= 0 <= ends["hi"])
+    assert np.mean(shown) <= 0.1
+    assert np.mean(missed) <= 0.1
+
+
+def folded(scores, n=3):
+    """Each training on a part of the patients."""
+    number = scores["patient_id"].str[1:].astype(int) % n
+    return scores[number == scores["seed"]].assign(fold=lambda f: f["seed"])
+
+
+def test_trainings_of_folds_are_scored_on_their_own_cases_and_drawn_anew(large):
+    own = folded(large[large["arm"] == "a"])
+    (found,) = curve(own, "auroc")
+    each = [roc_auc_score(part.label, part.score) for _, part in own.groupby("seed")]
     assert list(found["each"].values()) == pytest.approx(each)
     assert (found["n_cases"], found["n_patients"]) == (120, 60)
-    constant = folded.assign(score=folded["label"] + 10.0 * folded["seed"])
+    constant = own.assign(score=own["label"] + 10.0 * own["seed"])
     (same,) = curve(constant, "auroc")
     assert (same["lo"], same["hi"]) == (1, 1)
+    sign = np.where(constant["seed"] == 0, -1, 1)
+    (one_failed,) = curve(constant.assign(score=constant["score"] * sign), "auroc")
+    assert one_failed["value"] == pytest.approx(2 / 3)  # whoever the patients are, 0, 1 and 1
+    assert (one_failed["lo"], one_failed["hi"]) == (0, 1)
+
+
+def test_a_fold_that_is_not_drawn_needs_no_value(large):
+    value = np.ones((1, 401, 3))
+    value[0, 1:, 2] = np.nan
+    draws = Draws(pd.Series(range(9)), np.ones((401, 9)), 0)
+    missing = np.isnan(Crossed(value, {}, draws).means()[0]).mean()
+    assert missing == pytest.approx(1 - (2 / 3) ** 2, abs=0.08)  # two are drawn
+
+
+@pytest.mark.parametrize("of_folds", [False, True])
+def test_one_training_has_an_interval_of_patients_and_no_p_value(large, of_folds):
+    own = (folded(large) if of_folds else large).query("seed == 0")
+    (found,) = paired(own, "a", "b", "auroc")
+    assert found["difference"]["lo"] > 0
+    assert (found["p"], found["p_adjusted"]) == (None, None)
+    assert found["p_reason"] == "one training: its noise is not known"
 
 
 def test_p_values_pay_for_all_levels_of_a_study(large):

@@ -112,13 +112,102 @@ def test_tables_have_means_counts_differences_and_what_is_missing(entry):
         "| 0.010 |",
         "| 40 | segmentation - classifier | -0.200 (-0.300 to -0.100) | -20.0 % (-3.0 to no end) "
         "| < 0.001 |",
-        "| 20 | 0.800 | at least 2 (1.4 to not measured) |",
+        "| 20 | 0.800 | at least 2 (1.4 and more) |",
+        "An end that an interval does not have lies beyond the sizes of the study.",
         "Not run: 2 of 9 trainings: claimed, 20, segmentation: 2.",
         "Failed: 1 of 9 trainings: faded, 20, classifier (out of memory): 1.",
         "Cost: 6 trainings of 30 to 31 processor seconds, 3 min in all.",
     ):
         assert line in text.split("\n"), line
     assert "unbiased" not in text
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ({"lo": 1.4, "hi": 3}, "(1.4 to 3)"),
+        ({"lo": None, "hi": 3}, "(3 and less)"),
+        ({"lo": None, "hi": None, "reason": "no lower and no upper end"}, "(no interval)"),
+        ({"lo": None, "hi": None, "reason": "undefined in 9 % of resamples"},
+         "(no interval: undefined in 9 % of resamples)"),
+    ],
+)  # fmt: skip
+def test_an_interval_of_a_factor_reads_plainly(entry, ends, words):
+    entry["factor"][0] |= ends
+    text = section("Label efficiency", entry)
+    assert f"| 20 | 0.800 | at least 2 {words} |" in text
+    assert "not measured" not in text
+    is_beyond = None in ends.values() and "undefined" not in words
+    assert ("An end that an interval does not have" in text) == is_beyond
+
+
+def test_p_values_say_how_they_came_about_and_what_they_pay_for(entry):
+    split = section("Label efficiency", entry)
+    assert "95 % intervals draw trainings and patients anew together and are" in split
+    assert "p: paired t test: difference over its standard error, both over trainings and" in split
+    paid = "adjusted together for all comparisons, regimes and levels of one metric in one group"
+    assert paid in split
+    entry["cells"] = [own | {"fold": own["seed"]} for own in entry["cells"]]
+    folded = section("Label efficiency", entry)
+    assert "95 % intervals draw folds and patients anew together and are" in folded
+    assert "whose noise counts about twice" in folded
+    assert "one training" not in split + folded
+
+
+def of_one(row):
+    return row | {"seeds": [0]} | ({"p": None, "p_adjusted": None} if "p" in row else {})
+
+
+def test_one_training_says_so_in_every_heading_and_sentence_and_shows_nothing(entry):
+    for key in ("curves", "paired", "factor"):
+        entry[key] = [of_one(row) for row in entry[key]]
+    entry["paired"][0] |= {"p": 0.001, "p_adjusted": 0.002}  # as an older entry has it
+    steps = [{"first": "b", "second": "a", **entry["paired"][0]}]
+    rise = {"regime": "claimed", "level": "10", "order": ["a", "b"], "metric": "auroc"}
+    entry["trend"] = [rise | {"group": None, "steps": steps, "is_rising": True}]
+    text = section("Label efficiency", entry)
+    alone = "of patients alone: one training"
+    for words in (
+        f"Values are means over 1 training; 95 % intervals are {alone} and are of one number each.",
+        f"p with one training: none, and intervals are {alone}, whose noise is not known.",
+        f"| segmentation; intervals {alone} | classifier; intervals {alone} |",
+        f"| AUROC: difference; intervals {alone} |",
+        f"| factor fewer for segmentation (95 %); intervals {alone} |",
+        "at 10, 20, 40: whether AUROC of segmentation differs from that of classifier cannot be "
+        f"said (differences -0.200 to +0.200; intervals are {alone}; no p: one training: its noise "
+        "is not known).",
+        f"fewer at 20 (by the interval of each factor, {alone}; not adjusted).",
+        f"a rise of AUROC from a to b: at every step (by intervals {alone}).",
+        f"(95 % interval 1.4 to beyond what was measured, {alone}) over 1 training",
+    ):
+        assert words in text, words
+    for words in ("was higher", "was lower", "p at most", "paired t test"):
+        assert words not in text, words
+
+
+def test_a_heading_names_the_levels_with_one_training(entry):
+    entry["paired"][1] = of_one(entry["paired"][1])
+    text = section("Label efficiency", entry)
+    assert "| AUROC: difference; intervals at 20 of patients alone: one training |" in text
+    assert "p: paired t test" in text
+    assert "p with one training: none" in text
+    entry["curves"][0] = of_one(entry["curves"][0])
+    drawn = "draw trainings and patients anew together (with one, of patients alone: one training)"
+    assert drawn in section("Label efficiency", entry)
+
+
+def test_searches_that_ended_at_an_edge_are_counted(entry):
+    entry["settings"] = {"claimed, 10, segment": "train.lr=0.003 train.steps=200"}
+    assert "searches" not in section("Label efficiency", entry)  # an entry made before
+    edges = {"segment": {"n": 4, "n_at_edge": 2}, "classify": {"n": 4, "n_at_edge": 4}}
+    lines = section("Label efficiency", entry | {"search_edges": edges}).split("\n")
+    assert (
+        "In 4 of 4 searches of classify and 2 of 4 of segment the longest or fastest setting won: "
+        "more might do better." in lines
+    )
+    edges = {"segment": {"n": 4, "n_at_edge": 0}}
+    lines = section("Label efficiency", entry | {"search_edges": edges}).split("\n")
+    assert "In 0 of 4 searches of segment the longest or fastest setting won." in lines
 
 
 def markers(svg):
