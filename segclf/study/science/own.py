@@ -63,7 +63,14 @@ def own_study(name: str, source: Source, asked: Question) -> Study:
     if name == "rare-subgroup":
         study = replace(study, group=feature)
         own = group_name(study)
-        metrics = (("recall", own), ("recall", f"not {own}"), ("specificity", None), ("auroc", own))
+        metrics = (
+            ("recall", own),
+            ("specificity", own),
+            ("recall_at_specificity", own),
+            ("recall", f"not {own}"),
+            ("specificity", None),
+            ("auroc", own),
+        )
         return replace(study, metrics=metrics)
     if "robust_auroc" not in [metric for metric, _ in study.metrics] or feature is not None:
         return replace(study, spurious=feature if study.spurious else None)

@@ -9,6 +9,7 @@ from segclf.core.errors import CaseError, UsageError
 from segclf.core.records import Case, MaskState
 from segclf.core.text import counted
 from segclf.manifest import cases_of
+from segclf.report.text import two_digits
 from segclf.study.advise.look import area_shares
 from segclf.study.science.minutes import minutes_to_cases
 from segclf.study.science.plan import Level, Select
@@ -96,7 +97,7 @@ def _of_area(pool: Pool, asked: Question) -> tuple[Level, ...]:
     n = _fitting(pool, lambda n: [chosen(with_target_size, areas, *b, n) for b in bins], asked)
     levels = []
     for lo, hi in bins:
-        name = f"{100 * lo:.2g} to {100 * min(hi, 1):.2g} %"
+        name = f"{two_digits(100 * lo)} to {two_digits(100 * min(hi, 1))} %"
         middle = float(np.median([area for area in areas.values() if lo <= area < hi]))
         levels.append(Level(name, middle, chosen(with_target_size, areas, lo, hi, n)))
     return tuple(levels)
