@@ -36,8 +36,8 @@ classifier have the same encoder, cases, augmentation, steps and selection rule,
 random weights. A cell that has not run reads "not run".
 
 `tau`, `mean` and `max` are the same segmenter's masks, summarized in three ways. `tau` decides by
-the area above a fitted probability and ranks by the mean probability, as in the paper, so its
-AUROC is that of `mean`.
+the area above a fitted probability and ranks by the mean probability, as Saab et al. (2022) do, so
+its AUROC is that of `mean`.
 `column:<name>` is a trivial baseline: the value of that column alone.
 """
 

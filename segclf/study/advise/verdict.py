@@ -22,15 +22,16 @@ def expected_by_theory(finding: Row) -> Row:
 
     `at_most` is the largest share of the separation of a pixel label (Kullback-Leibler divergence
     per pixel, target against background) that an image label can have where the background looks
-    alike in both classes: the area share itself, by convexity. For small areas the separation of
-    the image label falls with the square of the area. `background_of_positives` is the share of
-    background pixels that lie in positive images, where masks teach that they are background.
+    alike in both classes: the area share itself, by convexity. For small areas that single
+    pixels hardly show, the separation of the image label falls with the square of the area.
+    `background_of_positives` is the share of background pixels that lie in positive images, where
+    masks teach that they are background.
 
     Args:
         finding: An entry of `describe`.
 
     Source:
-        Hooper et al., NeurIPS 2023, Proposition 1, in words; the formulas are our derivation.
+        Our derivation, docs/science.md; Hooper et al., NeurIPS 2023, analyse the same question.
     """
     area, share = finding["area_percent"], finding["prevalence"]["value"]
     if not area["n"] or share is None:

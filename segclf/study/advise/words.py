@@ -115,7 +115,8 @@ def _theory(advice: Row) -> Section:
             f"{name}: the target covers {percent(row['at_most'])} of the image, so that an image "
             f"label separates the pixels of the two classes at most {row['at_most']:.3g} times as "
             f"well as a mask does ({row['at_most_q05']:.2g} to {row['at_most_q95']:.2g} for small "
-            "to large targets); for small targets this falls with the square of the area."
+            "to large targets); for small targets that single pixels hardly show, this falls with "
+            "the square of the area."
         )
         if row["background_of_positives"] is not None:
             text.append(
@@ -124,9 +125,9 @@ def _theory(advice: Row) -> Section:
             )
     text.append(
         "The quantity is the Kullback-Leibler divergence per pixel between the two classes, where "
-        "background looks alike in both: our derivation after Proposition 1 of Hooper et al. "
-        "(2023), in which pixels are exchangeable draws. Networks see context: it is a guide to "
-        "what is easy to learn, not a promise."
+        "background looks alike in both: our derivation (docs/science.md), in which pixels are "
+        "exchangeable draws. Networks see context: it is a guide to what is easy to learn, not a "
+        "promise."
     )
     return Section("What the theory expects", tuple(text))
 
