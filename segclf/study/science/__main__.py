@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class RealStudy:
     def build(self) -> Study:
         """The study, once the data are there."""
         source = Source(Path(f"configs/{self.config}.yaml"), None, self.overrides)
-        return own_study(self.study, source, self.asked)
+        return replace(own_study(self.study, source, self.asked), title=self.title)
 
 
 AT_128 = ("image.size_px=[128, 128]", "segment.patch_px=null", *SMALL_NETWORK)

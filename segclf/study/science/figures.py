@@ -66,13 +66,16 @@ def study_svg(
         if is_size:
             every[0].set_ylabel(metric)
         _legend(figure, every[0], name, has_arms=is_size or _levels(curves) > 1)
-        figure.supxlabel(SIZED if is_size else NAMED, fontsize=7.5, color=INKS["soft"])
+        told = SIZED if is_size else NAMED
+        if any(row["value"] is not None and None in (row["lo"], row["hi"]) for row in curves):
+            told += f"; no {'band' if is_size else 'line'}: no interval"
+        figure.supxlabel(told, fontsize=7.5, color=INKS["soft"])
     return svg_text(figure)
 
 
 def _figure(n_panels: int, n_rows: int | None) -> Figure:
     height = 4.1 if n_rows is None else 1.7 + _Y_PER_ROW_IN * n_rows
-    figure = new_figure(1 + 3.7 * n_panels, height)
+    figure = new_figure((1 if n_panels > 1 else 2.6) + 3.7 * n_panels, height)
     figure.patch.set_facecolor("white")
     figure.patch.set_alpha(1)
     return figure
@@ -204,5 +207,7 @@ def _legend(figure: Figure, axes: Axes, name: str, *, has_arms: bool) -> None:
         kept = [k for k, label in enumerate(labels) if label == "random score"]
         handles, labels = [handles[k] for k in kept], [labels[k] for k in kept]
     figure.suptitle(name, fontsize=10.5, x=0.01, ha="left")
-    if handles:
+    if handles and len(figure.axes) == 1:  # beside the title there is no room
+        figure.legend(handles, labels, loc="outside right upper")
+    elif handles:
         figure.legend(handles, labels, loc="outside upper right", ncols=min(len(labels), 5))

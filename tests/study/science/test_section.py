@@ -237,5 +237,20 @@ def test_what_was_not_measured_has_no_mark_but_its_row():
     assert "box" in holed
 
 
+def test_a_mean_without_an_interval_is_said_to_have_none():
+    rows = [mean("1", arm, 0.6 + 0.1 * k) for k, arm in enumerate(("label", "box"))]
+    assert "no interval" not in study_svg("Coarseness", rows, is_size=False)
+    rows[1] |= {"lo": None, "hi": None}
+    assert "no line: no interval" in study_svg("Coarseness", rows, is_size=False)
+
+
+def test_one_panel_has_its_legend_beside_it_and_not_over_the_title(entry):
+    one = study_svg("A title that is as long as titles of studies are", entry["curves"][:2])
+    places = [float(x) for x in re.findall(r'x="([\d.]+)"[^>]*>(?:segmentation|classifier)<', one)]
+    width = float(re.search(r'width="([\d.]+)pt"', one).group(1))
+    assert len(places) == 2
+    assert min(places) > 0.7 * width
+
+
 def test_a_study_without_numbers_is_drawn_as_not_run(entry):
     assert "not run" in study_svg("Label efficiency", entry["curves"][3:])
