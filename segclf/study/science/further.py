@@ -13,8 +13,9 @@ LOOKED_FOR = replace(
         replace(regime, confirm_seed=SEARCH_SEED, levels=regime.levels[-1:], searched=None)
         for regime in RARE_SUBGROUP.regimes[:1]
     ),
-    about=f"{RARE_SUBGROUP.about} On the phantom of the search, after the darker site had missed "
-    "the goal and before the brighter one was checked on a fresh phantom.",
+    about=f"{RARE_SUBGROUP.about} On the phantom of the search, where small trials chose this site "
+    "after the darker one had missed the goal. The trials were not kept: these trainings repeat "
+    "them, and were made after the check on a fresh phantom.",
     claims=(
         replace(
             RARE_SUBGROUP.claims[0],
